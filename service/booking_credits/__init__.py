@@ -1,0 +1,1 @@
+"""A ledger of booking credits: events in, idempotent entries, events out."""

@@ -1,0 +1,285 @@
+"""Account: what is on record of one account, as far as it has been loaded.
+
+Everything in it is immutable but the record itself, which takes over an `Outcome` whole. A
+question about something that has not been loaded raises `NotLoaded`; whoever keeps the record
+loads it and asks again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from booking_credits.ledger.announcements import KINDS
+from booking_credits.ledger.buckets import Buckets
+from booking_credits.ledger.calendars import Timeline
+from booking_credits.ledger.charges import FIRST_RANK, LAST_RANK
+from booking_credits.ledger.facts import ACCOUNT_SUBJECT, AccountDescribed
+from booking_credits.ledger.grants import burn_key
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping
+    from datetime import datetime
+
+    from booking_credits.ledger.announcements import Announcement, Kind, Obligation
+    from booking_credits.ledger.charges import Charge, LineKey, Rank
+    from booking_credits.ledger.entries import Entry, GrantRecord
+    from booking_credits.ledger.facts import Fact
+    from booking_credits.ledger.grants import Grant
+    from booking_credits.ledger.policies import GrantOrder, PolicyBook
+
+
+@dataclass(frozen=True, slots=True)
+class TakersBelow:
+    """Wanted: the last charges that take from a grant and rank below a rank."""
+
+    grant_id: str
+    rank: Rank
+
+
+@dataclass(frozen=True, slots=True)
+class WantingAbove:
+    """Wanted: the first charges above a rank that would take more from a grant."""
+
+    grant: Grant
+    rank: Rank
+    better_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GrantsEndingAfter:
+    """Wanted: the grants that end after an instant, and the one that ended last before it."""
+
+    instant: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DueBy:
+    """Wanted: the charges that time changes by an instant, and the grants that end by it."""
+
+    instant: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """Wanted: the whole account."""
+
+
+Need: TypeAlias = TakersBelow | WantingAbove | GrantsEndingAfter | DueBy | Everything
+
+
+class NotLoaded(Exception):
+    """The record does not reach far enough to answer; `need` says what is missing."""
+
+    def __init__(self, need: Need) -> None:
+        """Keep what is missing."""
+        super().__init__(str(need))
+        self.need = need
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The last numbers given in an account; `last` is the last sequence of each kind."""
+
+    fact: int = 0
+    entry: int = 0
+    sequence: int = 0
+    last: tuple[int, ...] = (0,) * len(KINDS)
+
+    def last_of(self, kind: Kind) -> int:
+        """Return the sequence number of the last announcement of a kind."""
+        return self.last[KINDS.index(kind)]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one fact changes: everything that is to be written, and nothing else.
+
+    In `charges` None says that the line stands no more.
+    """
+
+    fact: Fact
+    numbers: Numbers
+    timeline: Timeline
+    present: datetime | None
+    entries: tuple[tuple[int, Entry], ...]
+    charges: Mapping[LineKey, Charge | None]
+    grants: Mapping[str, GrantRecord]
+    obligations: Mapping[LineKey, tuple[Obligation, ...]]
+    balances: Mapping[str, Buckets]
+    announcements: tuple[Announcement, ...]
+
+
+@dataclass
+class Reach:
+    """How far the record has been loaded.
+
+    Takers of a grant are loaded from a rank on upwards, charges that want more of it within a
+    span of ranks `(low, high]`, grants from an end on, due charges through an instant.
+    """
+
+    whole: bool = False
+    takers_from: dict[str, Rank] = field(default_factory=dict)
+    wanting_within: dict[str, tuple[Rank, Rank]] = field(default_factory=dict)
+    grants_after: datetime | None = None
+    due_through: datetime | None = None
+
+
+class AccountRecord:
+    """What is on record of one account; see `Reach` for how much of it."""
+
+    def __init__(self, account_id: str, book: PolicyBook, *, whole: bool = True) -> None:
+        """Begin with an empty record; a whole one never asks for more."""
+        self.account_id = account_id
+        self.book = book
+        self.numbers = Numbers()
+        self.present: datetime | None = None
+        self.timeline = Timeline((), book)
+        self.facts: dict[str, tuple[Fact, ...]] = {}
+        self.grants: dict[str, GrantRecord] = {}
+        self.charges: dict[LineKey, Charge] = {}
+        self.lines: dict[str, tuple[LineKey, ...]] = {}
+        self.obligations: dict[LineKey, tuple[Obligation, ...]] = {}
+        self.balances: dict[str, Buckets] = {}
+        self.reach = Reach(whole=whole)
+        self._ranked: list[tuple[Rank, LineKey]] = []
+        self._takers: dict[str, list[tuple[Rank, LineKey]]] = {}
+        self._sorted_grants: dict[tuple[str, GrantOrder], list[Grant]] = {}
+
+    def accept(self, outcome: Outcome) -> None:
+        """Take over what a fact changed."""
+        fact = outcome.fact
+        self.facts[fact.subject] = (*self.facts.get(fact.subject, ()), fact)
+        self.numbers, self.present = outcome.numbers, outcome.present
+        self.timeline = outcome.timeline
+        for key, charge in outcome.charges.items():
+            self.put_charge(key, charge)
+        self.put_grants(outcome.grants.values())
+        self.obligations.update(outcome.obligations)
+        self.balances.update(outcome.balances)
+
+    def put_facts(self, subject: str, facts: Iterable[Fact]) -> None:
+        """Set the facts on record of a subject."""
+        self.facts[subject] = tuple(facts)
+        if subject == ACCOUNT_SUBJECT:
+            described = (f for f in self.facts[subject] if isinstance(f, AccountDescribed))
+            self.timeline = Timeline(described, self.book)
+
+    def put_charge(self, key: LineKey, charge: Charge | None) -> None:
+        """Set or drop the charge of a line."""
+        before = self.charges.pop(key, None)
+        if before is not None:
+            _remove(self._ranked, (before.rank, key))
+            for take in before.coverage.takes:
+                _remove(self._takers[take.grant_id], (before.rank, key))
+        keys = self.lines.get(key[0], ())
+        if charge is None:
+            self.lines[key[0]] = tuple(k for k in keys if k != key)
+            return
+        self.charges[key] = charge
+        if key not in keys:
+            self.lines[key[0]] = tuple(sorted((*keys, key)))
+        insort(self._ranked, (charge.rank, key))
+        for take in charge.coverage.takes:
+            insort(self._takers.setdefault(take.grant_id, []), (charge.rank, key))
+
+    def put_grants(self, records: Iterable[GrantRecord]) -> None:
+        """Set grants; their order is worked out anew only where a grant itself is another."""
+        for record in records:
+            before = self.grants.get(record.grant.grant_id)
+            self.grants[record.grant.grant_id] = record
+            if before is None or before.grant != record.grant:
+                self._sorted_grants.clear()
+
+    def facts_of(self, subject: str) -> tuple[Fact, ...]:
+        """Return the facts on record of a subject."""
+        return self.facts.get(subject, ())
+
+    def grants_in(self, unit: str, order: GrantOrder) -> list[Grant]:
+        """Return the grants of a unit in the order in which they pay."""
+        grants = self._sorted_grants.get((unit, order))
+        if grants is None:
+            of_unit = (r.grant for r in self.grants.values() if r.grant.unit == unit)
+            grants = sorted(of_unit, key=lambda grant: burn_key(grant, order))
+            self._sorted_grants[unit, order] = grants
+        return grants
+
+    def require_grants(self, starts_at: datetime) -> None:
+        """Ask for the grants that can pay at an instant."""
+        after = self.reach.grants_after
+        if not self.reach.whole and (after is None or after > starts_at):
+            raise NotLoaded(GrantsEndingAfter(starts_at))
+
+    def require_all(self) -> None:
+        """Ask for the whole account."""
+        if not self.reach.whole:
+            raise NotLoaded(Everything())
+
+    def due_by(self, instant: datetime) -> tuple[list[LineKey], list[str]]:
+        """Return the charges that time changes by an instant, and the grants that end by it."""
+        through = self.reach.due_through
+        if not self.reach.whole and (through is None or through < instant):
+            raise NotLoaded(DueBy(instant))
+        keys = [k for k, c in self.charges.items() if c.due_at and c.due_at <= instant]
+        ended = [
+            grant_id
+            for grant_id, record in self.grants.items()
+            if record.buckets.available and record.grant.has_ended(instant)
+        ]
+        return sorted(keys), sorted(ended)
+
+    def last_taker(self, grant_id: str, above: Rank, skip: Container[LineKey]) -> Charge | None:
+        """Return the last charge in rank, above a rank, that takes from a grant."""
+        low = FIRST_RANK if self.reach.whole else self.reach.takers_from.get(grant_id, LAST_RANK)
+        for rank, key in reversed(self._takers.get(grant_id, [])):
+            if rank <= above or rank < low:
+                break
+            if key not in skip:
+                return self.charges[key]
+        if low > above:
+            raise NotLoaded(TakersBelow(grant_id, low))
+        return None
+
+    def first_wanting(
+        self, grant: Grant, above: Rank, better_ids: frozenset[str], skip: Container[LineKey]
+    ) -> Charge | None:
+        """Return the first charge in rank, above a rank, that would take more of a grant.
+
+        Such a charge is one it may pay that is short or takes from a grant which is not better.
+        """
+        high = self._wanting_reach(grant, above, better_ids)
+        for index in range(bisect_right(self._ranked, (above, _LAST_KEY)), len(self._ranked)):
+            rank, key = self._ranked[index]
+            if rank > high:
+                break
+            charge = self.charges[key]
+            if key not in skip and wants(charge, grant, better_ids):
+                return charge
+        if high != LAST_RANK:
+            raise NotLoaded(WantingAbove(grant, high, tuple(sorted(better_ids))))
+        return None
+
+    def _wanting_reach(self, grant: Grant, rank: Rank, better_ids: frozenset[str]) -> Rank:
+        if self.reach.whole:
+            return LAST_RANK
+        low, high = self.reach.wanting_within.get(grant.grant_id, (LAST_RANK, LAST_RANK))
+        if rank < low:
+            raise NotLoaded(WantingAbove(grant, rank, tuple(sorted(better_ids))))
+        return high
+
+
+_LAST_KEY: LineKey = (LAST_RANK, 0)
+
+
+def wants(charge: Charge, grant: Grant, better_ids: frozenset[str]) -> bool:
+    """Say whether a charge would take from a grant if it had more."""
+    if not charge.eligible or not grant.may_pay(charge.line):
+        return False
+    if not any(unit == grant.unit and cost > 0 for unit, cost in charge.line.costs):
+        return False
+    return charge.short or any(take.grant_id not in better_ids for take in charge.coverage.takes)
+
+
+def _remove(ranked: list[tuple[Rank, LineKey]], item: tuple[Rank, LineKey]) -> None:
+    del ranked[bisect_left(ranked, item)]

@@ -1,0 +1,39 @@
+"""Buckets: where the quantity of a grant, or of all grants of a unit, is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Bucket: TypeAlias = Literal["granted", "available", "held", "drawn", "expired", "removed"]
+BUCKETS: tuple[Bucket, ...] = ("granted", "available", "held", "drawn", "expired", "removed")
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Quantities in steps; `granted` is the sum of the others and none is negative."""
+
+    granted: int = 0
+    available: int = 0
+    held: int = 0
+    drawn: int = 0
+    expired: int = 0
+    removed: int = 0
+
+    def moved(self, source: Bucket, target: Bucket, quantity: int) -> Buckets:
+        """Move a quantity; `granted` is the outside, so leaving it grants that much more."""
+        amounts = {name: getattr(self, name) for name in BUCKETS}
+        amounts[source] += quantity if source == "granted" else -quantity
+        amounts[target] += -quantity if target == "granted" else quantity
+        return Buckets(**amounts)
+
+    @property
+    def rest(self) -> int:
+        """What no charge has taken."""
+        return self.available + self.expired
+
+    @property
+    def holds(self) -> bool:
+        """Whether the parts sum to what was granted and none is negative."""
+        parts = (self.available, self.held, self.drawn, self.expired, self.removed)
+        return self.granted == sum(parts) and min(parts) >= 0

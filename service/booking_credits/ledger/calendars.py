@@ -1,0 +1,206 @@
+"""Calendars: local dates to instants, and the billing periods of an account.
+
+Months are computed from the anchor date and clamped to the month's length, so an anchor on
+31 January gives 28 February and 31 March. A period is named by its local start date.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from booking_credits.ledger.facts import AccountDescribed, Cycle
+    from booking_credits.ledger.policies import GrantOrder, Policy, PolicyBook
+
+MONTHS_IN_CYCLE: dict[Cycle, int] = {"month": 1, "quarter": 3, "year": 12}
+EVER = datetime(1, 1, 2, tzinfo=UTC)
+
+
+@lru_cache(maxsize=4096)
+def midnight(day: date, zone: str) -> datetime:
+    """Return the first instant of a local day; where the clocks skip it, the one of the skip."""
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+def local_date(instant: datetime, zone: str) -> date:
+    """Return the local date of an instant."""
+    return instant.astimezone(ZoneInfo(zone)).date()
+
+
+def add_months(day: date, months: int) -> date:
+    """Move a date by months, clamped to the month's length."""
+    month = day.year * 12 + day.month - 1 + months
+    year, month = month // 12, month % 12 + 1
+    return date(year, month, min(day.day, monthrange(year, month)[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """An account's calendar and policy from a local date on."""
+
+    from_date: date
+    zone: str
+    cycle: Cycle
+    anchor_date: date
+    policy: str
+    on_account: bool
+
+    def boundary(self, number: int) -> datetime:
+        """Return the instant at which period `number`, counted from the anchor, begins."""
+        return midnight(self.boundary_date(number), self.zone)
+
+    def boundary_date(self, number: int) -> date:
+        """Return the local date on which period `number`, counted from the anchor, begins."""
+        return add_months(self.anchor_date, number * MONTHS_IN_CYCLE[self.cycle])
+
+    def number_of(self, instant: datetime) -> int:
+        """Count the periods from the anchor to the one that contains the instant."""
+        day = local_date(instant, self.zone)
+        months = (day.year - self.anchor_date.year) * 12 + day.month - self.anchor_date.month
+        number = months // MONTHS_IN_CYCLE[self.cycle]
+        return number if self.boundary(number) <= instant else number - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A billing period `[start, end)`, with its local dates."""
+
+    start_date: date
+    end_date: date
+    start: datetime
+    end: datetime
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """From `start` on periods follow these terms (None: from ever)."""
+
+    start: datetime | None
+    terms: Terms
+
+
+class Timeline:
+    """What an account's terms say of every instant; immutable once built.
+
+    The first terms hold for the time before their date too. Where calendar or zone change, the
+    running period keeps its end and the new calendar takes over there.
+    """
+
+    def __init__(self, descriptions: Iterable[AccountDescribed], book: PolicyBook) -> None:
+        """Build the timeline of an account from its descriptions, in whatever order."""
+        self.book = book
+        self._terms = _terms(descriptions, book)
+        self._eras = _eras(self._terms)
+        self._era_starts = [era.start for era in self._eras[1:] if era.start is not None]
+        self._spans = _policy_spans(self._terms, book)
+        self._span_starts = [start for start, _, _ in self._spans[1:]]
+
+    @property
+    def grant_orders(self) -> set[GrantOrder]:
+        """Every order of grants that some policy of the account uses."""
+        return {policy.grant_order for _, policy, _ in self._spans}
+
+    def policy_at(self, instant: datetime) -> Policy:
+        """Return the account's policy in force at an instant."""
+        return self._spans[bisect_right(self._span_starts, instant)][1]
+
+    def order_at(self, instant: datetime) -> int:
+        """Number the order of charges in force at an instant; it rises where the order changes."""
+        return self._spans[bisect_right(self._span_starts, instant)][2]
+
+    def location_policy(self, location: str | None, at: datetime) -> Policy:
+        """Return the policy of a line's location, which is the account's unless it has its own."""
+        return self.book.location_policy(location, at) or self.policy_at(at)
+
+    def zone_on(self, day: date) -> str:
+        """Return the account's zone on a local date."""
+        zone = self._terms[0].zone
+        for terms in self._terms[1:]:
+            if terms.from_date <= day:
+                zone = terms.zone
+        return zone
+
+    def period_at(self, instant: datetime) -> Period:
+        """Return the billing period that contains an instant."""
+        return _period(self._eras[bisect_right(self._era_starts, instant)], instant)
+
+
+def _terms(descriptions: Iterable[AccountDescribed], book: PolicyBook) -> list[Terms]:
+    """Keep the last description of each date; an account without one lives by the default."""
+    latest: dict[date, AccountDescribed] = {}
+    for described in sorted(descriptions, key=_described_order):
+        latest[described.from_date] = described
+    if not latest:
+        usual = book.default
+        start = usual.anchor_date
+        return [Terms(start, usual.zone, usual.cycle, usual.anchor_date, usual.policy, False)]
+    return [
+        Terms(day, d.zone, d.cycle, d.anchor_date, d.policy or book.default.policy, d.on_account)
+        for day, d in sorted(latest.items())
+    ]
+
+
+def _described_order(described: AccountDescribed) -> tuple[object, ...]:
+    """Order descriptions by date, then by when they were made, then by what they say."""
+    d = described
+    rest = (d.zone, d.cycle, d.anchor_date, d.policy or "", d.location or "", d.on_account)
+    return (d.from_date, d.occurred_at, rest)
+
+
+def _eras(terms: list[Terms]) -> list[Era]:
+    """Let each new calendar begin where the period that runs at its date ends."""
+    eras = [Era(None, terms[0])]
+    for before, after in pairwise(terms):
+        if (after.zone, after.cycle, after.anchor_date) == (
+            before.zone,
+            before.cycle,
+            before.anchor_date,
+        ):
+            continue
+        change = midnight(after.from_date, after.zone)
+        running = _period(_era_at(eras, change), change)
+        start = change if running.start == change else running.end
+        while eras[-1].start is not None and eras[-1].start >= start:
+            eras.pop()
+        eras.append(Era(start, after))
+    return eras
+
+
+def _era_at(eras: list[Era], instant: datetime) -> Era:
+    return next(e for e in reversed(eras) if e.start is None or e.start <= instant)
+
+
+def _period(era: Era, instant: datetime) -> Period:
+    """Find the period of an era that contains an instant at or after the era's start."""
+    terms = era.terms
+    number = terms.number_of(instant)
+    start_date, start = terms.boundary_date(number), terms.boundary(number)
+    if era.start is not None and start < era.start:
+        start_date, start = local_date(era.start, terms.zone), era.start
+    end_date, end = terms.boundary_date(number + 1), terms.boundary(number + 1)
+    return Period(start_date, end_date, start, end, terms.zone)
+
+
+def _policy_spans(terms: list[Terms], book: PolicyBook) -> list[tuple[datetime, Policy, int]]:
+    """List (from, policy, order number); the first span holds for the time before it too."""
+    term_starts = list(accumulate((midnight(t.from_date, t.zone) for t in terms[1:]), max))
+    versions = (policy.from_at for held in terms for policy in book.policies[held.policy])
+    spans: list[tuple[datetime, Policy, int]] = []
+    order = 0
+    for start in sorted({EVER, *term_starts, *(at for at in versions if at is not None)}):
+        held = terms[bisect_right(term_starts, start)]
+        policy = book.policy_at(held.policy, start)
+        if spans and spans[-1][1].charges_in_booking_order != policy.charges_in_booking_order:
+            order += 1
+        spans.append((start, policy, order))
+    return spans

@@ -1,0 +1,235 @@
+"""Charges: how one line is paid, and what follows from the time that has passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import date, datetime
+
+    from booking_credits.ledger.bookings import StandingLine
+    from booking_credits.ledger.calendars import Timeline
+    from booking_credits.ledger.facts import Channel, Line
+    from booking_credits.ledger.grants import Grant
+    from booking_credits.ledger.policies import Policy
+
+LineKey: TypeAlias = tuple[str, int]
+Fraction: TypeAlias = tuple[int, int]
+Rank: TypeAlias = str
+
+FIRST_RANK: Rank = ""
+LAST_RANK: Rank = "\U0010ffff"
+NOTHING: Fraction = (0, 1)
+WHOLE: Fraction = (1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """What a charge takes from a grant, in steps of the grant's unit."""
+
+    grant_id: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How a charge is paid: its takes in the order taken, and the fraction left uncovered."""
+
+    takes: tuple[Take, ...]
+    uncovered: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A charge with its coverage; `due_at` is the next instant at which time changes it."""
+
+    standing: StandingLine
+    rank: Rank
+    eligible: bool
+    coverage: Coverage
+    drawn: bool
+    due_at: datetime | None
+
+    @property
+    def key(self) -> LineKey:
+        """Booking and line number."""
+        return self.standing.booking_id, self.standing.line.line_no
+
+    @property
+    def line(self) -> Line:
+        """The line as it stands."""
+        return self.standing.line
+
+    @property
+    def short(self) -> bool:
+        """Whether credits may pay the line and leave a part of it uncovered."""
+        return self.eligible and self.coverage.uncovered[0] > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """The cash owed for a charge; without a currency the line has no price."""
+
+    period_start: date
+    period_end: date
+    zone: str
+    channel: Channel
+    currency: str | None
+    total_minor: int
+
+
+def rank_of(standing: StandingLine, timeline: Timeline) -> Rank:
+    """Return the charge's place in the account's order, as text that sorts bytewise.
+
+    Charges of an earlier order come first; ties fall to service start, booked at, booking id and
+    line number.
+    """
+    line = standing.line
+    starts, booked = _sortable(line.starts_at), _sortable(standing.booked_at)
+    if timeline.policy_at(line.starts_at).charges_in_booking_order:
+        starts, booked = booked, starts
+    order = timeline.order_at(line.starts_at)
+    return f"{order:03d} {starts} {booked} {standing.booking_id} {line.line_no:07d}"
+
+
+def _sortable(instant: datetime) -> str:
+    """Drop the offset, which is always UTC's; a fraction of a second sorts after none."""
+    return instant.isoformat()[:-6]
+
+
+def pay(
+    line: Line,
+    units: Iterable[str],
+    grants_in: Callable[[str], Iterable[Grant]],
+    draw: Callable[[Grant, int], int],
+) -> Coverage:
+    """Pay a line from the grants of each unit in turn.
+
+    `draw` takes up to a quantity from a grant and returns what it took. A take of q out of a
+    cost of c pays q/c of the line; what a unit leaves is rounded up once to the next one's step.
+    """
+    costs = dict(line.costs)
+    takes: list[Take] = []
+    left = WHOLE
+    for unit in units:
+        cost = costs[unit]
+        need = needed(cost, left)
+        before = need
+        for grant in grants_in(unit):
+            if need == 0:
+                break
+            taken = draw(grant, need)
+            if taken:
+                takes.append(Take(grant.grant_id, taken))
+                need -= taken
+        left = _less(left, before - need, cost)
+        if left == NOTHING:
+            break
+    return Coverage(tuple(takes), left)
+
+
+def needed(cost: int, left: Fraction) -> int:
+    """Return what a fraction of a cost comes to, rounded up to the unit's step."""
+    return -(-cost * left[0] // left[1])
+
+
+def _less(left: Fraction, taken: int, cost: int) -> Fraction:
+    """Subtract taken/cost from a fraction, in lowest terms and never below nothing."""
+    numerator = left[0] * cost - taken * left[1]
+    if numerator <= 0:
+        return NOTHING
+    denominator = left[1] * cost
+    divisor = gcd(numerator, denominator)
+    return numerator // divisor, denominator // divisor
+
+
+def coverage_of(
+    line: Line,
+    policy: Policy,
+    timeline: Timeline,
+    grants_in: Callable[[str], Iterable[Grant]],
+    draw: Callable[[Grant, int], int],
+) -> tuple[bool, Coverage]:
+    """Return whether credits may pay the line, and how they do; a line that costs 0 is covered."""
+    if not policy.admits(line):
+        return False, Coverage((), WHOLE)
+    units = timeline.book.units_in_order(policy, line.costs)
+    if not units:
+        return True, Coverage((), NOTHING)
+    return True, pay(line, units, grants_in, draw)
+
+
+def charge_at(
+    standing: StandingLine,
+    rank: Rank,
+    eligible: bool,
+    coverage: Coverage,
+    timeline: Timeline,
+    present: datetime | None,
+) -> Charge:
+    """Say what is drawn by the account's present, and what it waits for next."""
+    line = standing.line
+    policy = timeline.location_policy(line.location, line.starts_at)
+    waits: list[datetime] = []
+    drawn = True
+    if policy.draw_on != "booking":
+        draws_at = line.starts_at if policy.draw_on == "start" else line.ends_at
+        drawn = _has_passed(draws_at, present) or (
+            policy.draw_on == "start" and standing.started_at is not None
+        )
+        if coverage.takes and not drawn:
+            waits.append(draws_at)
+    if eligible and coverage.uncovered[0] and not is_due(standing, policy, timeline, present):
+        waits.append(_due_at(line, policy, timeline))
+    due_at = min(waits, default=None)
+    return Charge(standing, rank, eligible, coverage, drawn, due_at)
+
+
+def _has_passed(instant: datetime, present: datetime | None) -> bool:
+    return present is not None and instant <= present
+
+
+def _due_at(line: Line, policy: Policy, timeline: Timeline) -> datetime:
+    if policy.overage_due == "start":
+        return line.starts_at
+    return timeline.period_at(line.starts_at).end
+
+
+def is_due(
+    standing: StandingLine, policy: Policy, timeline: Timeline, present: datetime | None
+) -> bool:
+    """Say whether what is uncovered of a line is owed by the account's present."""
+    if policy.overage_due == "start" and standing.started_at is not None:
+        return True
+    return present is not None and _due_at(standing.line, policy, timeline) <= present
+
+
+def owed_for(charge: Charge, timeline: Timeline, present: datetime | None) -> Owed | None:
+    """Return what a charge's uncovered part comes to once it is due, rounded once, half up."""
+    if not charge.short:
+        return None
+    line = charge.line
+    policy = timeline.location_policy(line.location, line.starts_at)
+    if not is_due(charge.standing, policy, timeline, present):
+        return None
+    cash = cash_for(charge)
+    if cash == 0:
+        return None
+    period = timeline.period_at(line.starts_at)
+    channel = charge.standing.channel or policy.channel
+    currency = None if line.price is None else line.price.currency
+    return Owed(
+        period.start_date, period.end_date, period.zone, channel, currency, cash or 0
+    )
+
+
+def cash_for(charge: Charge) -> int | None:
+    """Return the price of the uncovered part in minor units; None where there is no price."""
+    price = charge.line.price
+    if price is None:
+        return None
+    numerator, denominator = charge.coverage.uncovered
+    return (2 * price.amount_minor * numerator + denominator) // (2 * denominator)

@@ -1,0 +1,128 @@
+"""Cover: the coverage that should be, computed from all the facts of an account at once.
+
+This is the definition. `settlement.settle` reaches the same by small steps, and a quote, a
+simulation or a rebuild is one of the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from booking_credits.ledger.admission import admit
+from booking_credits.ledger.bookings import standing_lines
+from booking_credits.ledger.buckets import Buckets
+from booking_credits.ledger.calendars import Timeline
+from booking_credits.ledger.charges import charge_at, coverage_of, owed_for, rank_of
+from booking_credits.ledger.entries import rest_bucket
+from booking_credits.ledger.facts import (
+    AccountDescribed,
+    BookingRevised,
+    BookingStarted,
+    CreditsGranted,
+    PlanRenewed,
+    TimePassed,
+)
+from booking_credits.ledger.grants import burn_key, grants_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from booking_credits.ledger.charges import Charge, LineKey, Owed
+    from booking_credits.ledger.facts import Fact
+    from booking_credits.ledger.grants import Grant
+    from booking_credits.ledger.policies import PolicyBook
+
+
+@dataclass(frozen=True)
+class Covered:
+    """An account's charges, the buckets of its grants, and what is owed by line."""
+
+    charges: dict[LineKey, Charge]
+    grants: dict[str, tuple[Grant, Buckets]]
+    owed: dict[LineKey, Owed]
+
+
+def cover(facts: Iterable[Fact], book: PolicyBook) -> Covered:
+    """Compute an account's coverage from its facts, in whatever order and however often given.
+
+    Facts that contradict earlier ones of the same subject are left out, as on arrival.
+    """
+    subjects: dict[str, tuple[Fact, ...]] = {}
+    for fact in facts:
+        known = subjects.get(fact.subject, ())
+        if admit(known, fact) == "accepted":
+            subjects[fact.subject] = (*known, fact)
+    every = [fact for known in subjects.values() for fact in known]
+    timeline = Timeline((f for f in every if isinstance(f, AccountDescribed)), book)
+    present = max((f.occurred_at for f in every if isinstance(f, TimePassed)), default=None)
+    grants: dict[str, Grant] = {}
+    for known in subjects.values():
+        granting = (f for f in known if isinstance(f, CreditsGranted | PlanRenewed))
+        grants.update(grants_of(granting, timeline))
+    charges = _charges(subjects.values(), grants, timeline, present)
+    owed = {key: owed_for(charge, timeline, present) for key, charge in charges.items()}
+    return Covered(
+        charges,
+        {i: (grant, _buckets(grant, charges, present)) for i, grant in sorted(grants.items())},
+        {key: what for key, what in owed.items() if what is not None},
+    )
+
+
+def _charges(
+    subjects: Iterable[tuple[Fact, ...]],
+    grants: dict[str, Grant],
+    timeline: Timeline,
+    present: datetime | None,
+) -> dict[LineKey, Charge]:
+    """Cover every line that stands, one after the other in the account's order."""
+    standing = [
+        line
+        for known in subjects
+        for line in standing_lines(
+            f for f in known if isinstance(f, BookingRevised | BookingStarted)
+        ).values()
+    ]
+    rest = {i: grant.quantity for i, grant in grants.items()}
+
+    def draw(grant: Grant, need: int) -> int:
+        left = rest[grant.grant_id]
+        if left is None:
+            return need
+        taken = min(left, need)
+        rest[grant.grant_id] = left - taken
+        return taken
+
+    charges: dict[LineKey, Charge] = {}
+    for rank, line in sorted(((rank_of(s, timeline), s) for s in standing), key=lambda p: p[0]):
+        order = timeline.policy_at(line.line.starts_at).grant_order
+
+        def grants_in(unit: str) -> list[Grant]:
+            usable = (
+                g for g in grants.values() if g.unit == unit and g.may_pay(line.line)
+            )
+            return sorted(usable, key=lambda grant: burn_key(grant, order))
+
+        policy = timeline.policy_at(line.line.starts_at)
+        eligible, coverage = coverage_of(line.line, policy, timeline, grants_in, draw)
+        charge = charge_at(line, rank, eligible, coverage, timeline, present)
+        charges[charge.key] = charge
+    return charges
+
+
+def _buckets(
+    grant: Grant, charges: dict[LineKey, Charge], present: datetime | None
+) -> Buckets:
+    held = drawn = 0
+    for charge in charges.values():
+        for take in charge.coverage.takes:
+            if take.grant_id == grant.grant_id:
+                held += 0 if charge.drawn else take.quantity
+                drawn += take.quantity if charge.drawn else 0
+    if grant.quantity is None:
+        return Buckets(granted=held + drawn, held=held, drawn=drawn)
+    rest = grant.quantity - held - drawn
+    if rest_bucket(grant, present) == "expired":
+        return Buckets(grant.quantity, 0, held, drawn, rest)
+    return Buckets(grant.quantity, rest, held, drawn)

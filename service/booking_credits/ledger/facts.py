@@ -1,0 +1,198 @@
+"""Facts: what happened, as the ledger knows it.
+
+Instants are aware datetimes in UTC, dates are local calendar dates, quantities are integers in
+the unit's smallest step and money is integers in the currency's minor unit. A fact belongs to a
+subject (a booking, a grant, a plan's period, the account itself, its clock); what is true of a
+subject is a fold over the facts of that subject alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+Channel: TypeAlias = Literal["invoice", "card", "on_account"]
+Cycle: TypeAlias = Literal["month", "quarter", "year"]
+
+ACCOUNT_SUBJECT = "account"
+CLOCK_SUBJECT = "clock"
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in the currency's minor unit, with its ISO 4217 code."""
+
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a grant may pay: every dimension that is named must contain the line."""
+
+    resources: tuple[str, ...] = ()
+    product_groups: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
+
+    def contains(self, line: Line) -> bool:
+        """Say whether every named dimension contains the line."""
+        return (
+            (not self.resources or line.resource in self.resources)
+            and (not self.product_groups or line.product_group in self.product_groups)
+            and (not self.locations or line.location in self.locations)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One occurrence of a booking: `[starts_at, ends_at)`, its cash price and its cost by unit."""
+
+    line_no: int
+    starts_at: datetime
+    ends_at: datetime
+    resource: str
+    location: str | None
+    product_group: str | None
+    costs: tuple[tuple[str, int], ...]
+    price: Money | None
+    payable_by_credits: bool = True
+    discounted: bool = False
+    online_plan: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Marks a revision that may change a line which has started: by whom and why."""
+
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BookingRevised:
+    """A booking's whole state at one revision; without lines it is cancelled."""
+
+    booking_id: str
+    revision: int
+    occurred_at: datetime
+    booked_at: datetime | None
+    lines: tuple[Line, ...]
+    channel: Channel | None = None
+    correction: Correction | None = None
+
+    @property
+    def subject(self) -> str:
+        """The booking."""
+        return booking_subject(self.booking_id)
+
+
+@dataclass(frozen=True, slots=True)
+class BookingStarted:
+    """Someone began to use a booking, or one line of it."""
+
+    booking_id: str
+    line_no: int | None
+    occurred_at: datetime
+
+    @property
+    def subject(self) -> str:
+        """The booking."""
+        return booking_subject(self.booking_id)
+
+
+@dataclass(frozen=True, slots=True)
+class CreditsGranted:
+    """Credits given by a person; without quantity unlimited, without `valid_to` by policy."""
+
+    grant_id: str
+    unit: str
+    quantity: int | None
+    occurred_at: datetime
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    backdated: bool = False
+    scope: Scope = field(default_factory=Scope)
+    priority: int = 100
+    source: str = "manual"
+    paid: bool = False
+    member_id: str | None = None
+    actor: str = ""
+    reason: str = ""
+    reference: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The grant."""
+        return f"grant/{self.grant_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Allotment:
+    """What one line of a plan allots for a period; without quantity unlimited."""
+
+    plan_line: str
+    unit: str
+    quantity: int | None
+    scope: Scope = field(default_factory=Scope)
+    priority: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRenewed:
+    """A plan's allotments for the period that begins on a local date."""
+
+    plan: str
+    period_start: date
+    period_end: date | None
+    version: int
+    allotments: tuple[Allotment, ...]
+    occurred_at: datetime
+
+    @property
+    def subject(self) -> str:
+        """The plan's period."""
+        return f"plan/{self.plan}/{self.period_start}"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDescribed:
+    """The account's calendar and policy from a local date on."""
+
+    from_date: date
+    zone: str
+    cycle: Cycle
+    anchor_date: date
+    policy: str | None
+    location: str | None
+    on_account: bool
+    occurred_at: datetime
+
+    @property
+    def subject(self) -> str:
+        """The account itself."""
+        return ACCOUNT_SUBJECT
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """The clock posted this instant: what was due by then has happened."""
+
+    occurred_at: datetime
+
+    @property
+    def subject(self) -> str:
+        """The account's clock."""
+        return CLOCK_SUBJECT
+
+
+BookingFact: TypeAlias = BookingRevised | BookingStarted
+GrantFact: TypeAlias = CreditsGranted | PlanRenewed
+Fact: TypeAlias = BookingFact | GrantFact | AccountDescribed | TimePassed
+
+
+def booking_subject(booking_id: str) -> str:
+    """Name the subject of a booking's facts."""
+    return f"booking/{booking_id}"

@@ -1,0 +1,138 @@
+"""Grants: quantities of a unit for an account, their windows and the order in which they pay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
+
+from booking_credits.ledger.calendars import add_months, local_date, midnight
+from booking_credits.ledger.facts import CreditsGranted, PlanRenewed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from booking_credits.ledger.calendars import Timeline
+    from booking_credits.ledger.facts import Allotment, GrantFact, Line, Scope
+    from booking_credits.ledger.policies import GrantOrder
+
+OPEN_END = datetime.max.replace(tzinfo=UTC)
+GrantKey: TypeAlias = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A quantity (None: unlimited) usable for service times in `[from_at, to_at)`.
+
+    `to_at` is None for an open end. `source` is plan, manual, adjustment or opening_balance.
+    """
+
+    grant_id: str
+    unit: str
+    quantity: int | None
+    from_at: datetime
+    to_at: datetime | None
+    scope: Scope
+    priority: int
+    paid: bool
+    source: str
+
+    def is_valid_at(self, instant: datetime) -> bool:
+        """Say whether the window contains a service time."""
+        return self.from_at <= instant and (self.to_at is None or instant < self.to_at)
+
+    def may_pay(self, line: Line) -> bool:
+        """Say whether window and scope contain the line; the unit is the caller's to match."""
+        return self.is_valid_at(line.starts_at) and self.scope.contains(line)
+
+    def has_ended(self, present: datetime | None) -> bool:
+        """Say whether the window's end has passed by the account's present."""
+        return self.to_at is not None and present is not None and self.to_at <= present
+
+
+def burn_key(grant: Grant, order: GrantOrder) -> GrantKey:
+    """Return the key that sorts the grants of one unit into the order in which they pay."""
+    narrowness = _narrowness(grant.scope)
+    ends = grant.to_at or OPEN_END
+    first = (grant.priority, grant.quantity is not None)
+    last = (grant.from_at, grant.grant_id)
+    if order == "expiry_first":
+        return (*first, ends, *narrowness, grant.paid, *last)
+    if order == "specific_first":
+        return (*first, *narrowness, ends, grant.paid, *last)
+    return (*first, grant.paid, ends, *narrowness, *last)
+
+
+def _narrowness(scope: Scope) -> tuple[int, int]:
+    dimensions = (scope.resources, scope.product_groups, scope.locations)
+    for place, names in enumerate(dimensions):
+        if names:
+            return place, len(names)
+    return len(dimensions), 0
+
+
+def grants_of(facts: Iterable[GrantFact], timeline: Timeline) -> dict[str, Grant]:
+    """Return the grants that the facts of one subject yield, by id."""
+    manual: dict[str, Grant] = {}
+    latest: dict[str, tuple[PlanRenewed, Allotment]] = {}
+    for fact in facts:
+        if isinstance(fact, CreditsGranted):
+            manual[fact.grant_id] = _manual_grant(fact, timeline)
+            continue
+        for allotment in fact.allotments:
+            known = latest.get(allotment.plan_line)
+            if known is None or known[0].version < fact.version:
+                latest[allotment.plan_line] = (fact, allotment)
+    planned = (_plan_grant(fact, allotment, timeline) for fact, allotment in latest.values())
+    return manual | {grant.grant_id: grant for grant in planned}
+
+
+def _manual_grant(fact: CreditsGranted, timeline: Timeline) -> Grant:
+    """A manual grant counts from the moment it was granted unless it is backdated."""
+    granted_at = fact.occurred_at
+    asked_from = fact.valid_from or granted_at
+    from_at = asked_from if fact.backdated else max(asked_from, granted_at)
+    to_at = fact.valid_to
+    months = timeline.policy_at(granted_at).one_time_months
+    if months is not None:
+        zone = timeline.period_at(granted_at).zone
+        last_day = add_months(local_date(granted_at, zone), months)
+        limit = midnight(last_day + timedelta(days=1), zone)
+        to_at = limit if to_at is None else min(to_at, limit)
+    return Grant(
+        fact.grant_id,
+        fact.unit,
+        fact.quantity,
+        from_at,
+        to_at,
+        fact.scope,
+        fact.priority,
+        fact.paid,
+        fact.source,
+    )
+
+
+def _plan_grant(fact: PlanRenewed, allotment: Allotment, timeline: Timeline) -> Grant:
+    """A plan's grant counts from its period's start, however late the renewal arrives."""
+    zone = timeline.zone_on(fact.period_start)
+    from_at = midnight(fact.period_start, zone)
+    if fact.period_end is None:
+        to_at = timeline.period_at(from_at).end
+    else:
+        to_at = midnight(fact.period_end, zone)
+    return Grant(
+        plan_grant_id(fact, allotment),
+        allotment.unit,
+        allotment.quantity,
+        from_at,
+        to_at,
+        allotment.scope,
+        allotment.priority,
+        paid=False,
+        source="plan",
+    )
+
+
+def plan_grant_id(fact: PlanRenewed, allotment: Allotment) -> str:
+    """Name the grant of a plan line's period; it stays the same in every version."""
+    return f"plan/{fact.plan}/{allotment.plan_line}/{fact.period_start}"

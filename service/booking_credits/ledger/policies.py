@@ -1,0 +1,95 @@
+"""Policies: the rules of a location, and the book that holds them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+    from booking_credits.ledger.facts import Channel, Cycle, Line
+
+DrawOn: TypeAlias = Literal["booking", "start", "completion"]
+UnitKind: TypeAlias = Literal["money", "time", "count"]
+GrantOrder: TypeAlias = Literal["expiry_first", "specific_first", "paid_last"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is counted; its smallest step is 10 to the power of minus `scale`."""
+
+    name: str
+    kind: UnitKind
+    scale: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of a location or organisation, as in force from `from_at` (None: ever)."""
+
+    name: str
+    from_at: datetime | None
+    draw_on: DrawOn
+    unit_order: tuple[UnitKind, ...]
+    grant_order: GrantOrder
+    overage_due: Literal["start", "cycle_end"]
+    channel: Channel
+    one_time_months: int | None
+    excluded_product_groups: frozenset[str]
+    discounts_combine: bool
+
+    @property
+    def charges_in_booking_order(self) -> bool:
+        """Whether charges come in the order of booking rather than of service time."""
+        return self.draw_on == "booking"
+
+    def admits(self, line: Line) -> bool:
+        """Say whether credits may pay this line at all."""
+        return (
+            bool(line.costs)
+            and line.payable_by_credits
+            and not line.online_plan
+            and (self.discounts_combine or not line.discounted)
+            and line.product_group not in self.excluded_product_groups
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultTerms:
+    """What an account lives by that no one has opened."""
+
+    policy: str
+    zone: str
+    cycle: Cycle
+    anchor_date: date
+
+
+@dataclass(frozen=True)
+class PolicyBook:
+    """Every unit and policy; the versions of one policy are sorted by `from_at`."""
+
+    units: dict[str, Unit]
+    policies: dict[str, tuple[Policy, ...]]
+    locations: dict[str, str]
+    default: DefaultTerms
+
+    def units_in_order(self, policy: Policy, costs: tuple[tuple[str, int], ...]) -> list[str]:
+        """List the units with a positive cost, in the order in which they pay."""
+        positive = [unit for unit, cost in costs if cost > 0]
+        if len(positive) > 1:
+            positive.sort(key=lambda unit: (policy.unit_order.index(self.units[unit].kind), unit))
+        return positive
+
+    def location_policy(self, location: str | None, at: datetime) -> Policy | None:
+        """Find the policy of a location that has one of its own."""
+        name = self.locations.get(location) if location is not None else None
+        return None if name is None else self.policy_at(name, at)
+
+    def policy_at(self, name: str, at: datetime) -> Policy:
+        """Find the version of a policy that is in force at an instant."""
+        versions = self.policies[name]
+        for policy in reversed(versions):
+            if policy.from_at is None or policy.from_at <= at:
+                return policy
+        return versions[0]

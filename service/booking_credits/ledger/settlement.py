@@ -1,0 +1,231 @@
+"""Settlement: one fact against the record, giving everything that it changes.
+
+Whatever a fact is (a booking made, moved or cancelled, a start, a late renewal, an instant that
+passed), it changes lines, grants or the present; the walk covers anew what that touches and the
+difference to the record becomes entries. A quote is the same with the outcome thrown away.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from booking_credits.ledger.account import Numbers, Outcome
+from booking_credits.ledger.announcements import (
+    KINDS,
+    Announcement,
+    BalanceChanged,
+    Content,
+    CoverageDecided,
+    DecidedLine,
+    OverageDetected,
+    kind_of,
+)
+from booking_credits.ledger.bookings import standing_lines
+from booking_credits.ledger.buckets import Buckets
+from booking_credits.ledger.calendars import Timeline
+from booking_credits.ledger.entries import difference
+from booking_credits.ledger.facts import (
+    AccountDescribed,
+    BookingRevised,
+    BookingStarted,
+    CreditsGranted,
+    PlanRenewed,
+    TimePassed,
+)
+from booking_credits.ledger.grants import grants_of
+from booking_credits.ledger.obligations import revise_obligations
+from booking_credits.ledger.reasons import refusals
+from booking_credits.ledger.walk import Change, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from booking_credits.ledger.account import AccountRecord
+    from booking_credits.ledger.announcements import Obligation
+    from booking_credits.ledger.bookings import StandingLine
+    from booking_credits.ledger.charges import Charge, LineKey
+    from booking_credits.ledger.entries import Entry, GrantRecord
+    from booking_credits.ledger.facts import BookingFact, Fact
+    from booking_credits.ledger.grants import Grant
+    from booking_credits.ledger.reasons import Refusal
+
+
+def settle(record: AccountRecord, fact: Fact) -> Outcome:
+    """Return what an accepted fact changes; the record stays as it is.
+
+    Raises `NotLoaded` where the record does not reach far enough.
+    """
+    change = _change(record, fact)
+    charges, touched = walk(record, change)
+    grants = {i: change.grants.get(i) or record.grants[i].grant for i in touched}
+    entries, grant_records = difference(
+        (record.charges, charges), record.grants, grants, (record.present, change.present)
+    )
+    numbered = tuple(enumerate(entries, record.numbers.entry + 1))
+    balances = _balance_changes(record, numbered, grant_records)
+    obligations, revised = revise_obligations(
+        record.obligations, charges, change.timeline, change.present
+    )
+    reading = _Reading(record, change, charges)
+    contents: list[Content] = [
+        *balances,
+        *(OverageDetected(o, status, by, reading.refusals_of(o)) for o, status, by in revised),
+        *reading.decisions(fact),
+    ]
+    announcements, numbers = _number(record.numbers, len(entries), contents)
+    return Outcome(
+        fact,
+        numbers,
+        change.timeline,
+        change.present,
+        numbered,
+        charges,
+        grant_records,
+        obligations,
+        {changed.unit: changed.after for changed in balances},
+        announcements,
+    )
+
+
+def _change(record: AccountRecord, fact: Fact) -> Change:
+    """Say what a fact changes before coverage is looked at."""
+    timeline, present = record.timeline, record.present
+    if isinstance(fact, BookingRevised | BookingStarted):
+        return Change(timeline, present, _revised_lines(record, fact), (), {})
+    if isinstance(fact, CreditsGranted | PlanRenewed):
+        known = [f for f in record.facts_of(fact.subject) if isinstance(f, _GRANT_FACTS)]
+        return Change(timeline, present, {}, (), grants_of((*known, fact), timeline))
+    if isinstance(fact, TimePassed):
+        passed, ended = record.due_by(fact.occurred_at)
+        grants = {grant_id: record.grants[grant_id].grant for grant_id in ended}
+        return Change(timeline, fact.occurred_at, {}, tuple(passed), grants)
+    return _described_anew(record, fact)
+
+
+_GRANT_FACTS = (CreditsGranted, PlanRenewed)
+
+
+def _revised_lines(
+    record: AccountRecord, fact: BookingFact
+) -> dict[LineKey, StandingLine | None]:
+    """Fold a booking's facts anew; only lines that stand otherwise than on record count."""
+    known = (f for f in record.facts_of(fact.subject) if not isinstance(f, _OTHER_FACTS))
+    standing = {(s.booking_id, no): s for no, s in standing_lines((*known, fact)).items()}
+    keys = {*record.lines.get(fact.booking_id, ()), *standing}
+    return {
+        key: standing.get(key)
+        for key in sorted(keys)
+        if key not in record.charges or record.charges[key].standing != standing.get(key)
+    }
+
+
+_OTHER_FACTS = (CreditsGranted, PlanRenewed, AccountDescribed, TimePassed)
+
+
+def _described_anew(record: AccountRecord, fact: AccountDescribed) -> Change:
+    """Read the whole account anew under its changed terms."""
+    record.require_all()
+    known = (f for f in record.facts_of(fact.subject) if isinstance(f, AccountDescribed))
+    timeline = Timeline((*known, fact), record.book)
+    lines = {key: charge.standing for key, charge in record.charges.items()}
+    grants: dict[str, Grant] = {}
+    for facts in record.facts.values():
+        grants.update(grants_of((f for f in facts if isinstance(f, _GRANT_FACTS)), timeline))
+    return Change(timeline, record.present, lines, (), grants)
+
+
+def _balance_changes(
+    record: AccountRecord,
+    numbered: tuple[tuple[int, Entry], ...],
+    grants: Mapping[str, GrantRecord],
+) -> list[BalanceChanged]:
+    """Sum the entries by unit."""
+    by_unit: dict[str, list[tuple[int, Entry]]] = {}
+    for number, entry in numbered:
+        by_unit.setdefault(grants[entry.grant_id].grant.unit, []).append((number, entry))
+    changes: list[BalanceChanged] = []
+    for unit, entries in sorted(by_unit.items()):
+        before = after = record.balances.get(unit, Buckets())
+        for _, entry in entries:
+            after = after.moved(entry.source, entry.target, entry.quantity)
+        changes.append(BalanceChanged(unit, before, after, tuple(entries)))
+    return changes
+
+
+def _number(
+    numbers: Numbers, entries: int, contents: list[Content]
+) -> tuple[tuple[Announcement, ...], Numbers]:
+    """Give each announcement its place in the account's sequence and in that of its kind."""
+    last = list(numbers.last)
+    announcements: list[Announcement] = []
+    for sequence, content in enumerate(contents, numbers.sequence + 1):
+        kind = kind_of(content)
+        place = KINDS.index(kind)
+        announcements.append(Announcement(kind, sequence, last[place], content))
+        last[place] = sequence
+    after = Numbers(
+        numbers.fact + 1,
+        numbers.entry + entries,
+        numbers.sequence + len(contents),
+        tuple(last),
+    )
+    return tuple(announcements), after
+
+
+class _Reading:
+    """The account as it reads after a change, for saying what was decided and why."""
+
+    def __init__(
+        self, record: AccountRecord, change: Change, charges: Mapping[LineKey, Charge | None]
+    ) -> None:
+        self._record = record
+        self._change = change
+        self._charges = charges
+
+    def refusals_of(self, obligation: Obligation) -> tuple[Refusal, ...]:
+        """Give the reasons of an obligation that is owed."""
+        charge = self._charges.get((obligation.key.booking_id, obligation.key.line_no))
+        return self._refusals(charge) if charge is not None and obligation.is_open else ()
+
+    def decisions(self, fact: Fact) -> list[CoverageDecided]:
+        """Decide the booking that a revision asks about and those whose coverage is another."""
+        decided = {key[0] for key in self._charges if self._is_decided_anew(key)}
+        latest: dict[str, int] = {}
+        if isinstance(fact, BookingRevised):
+            decided.add(fact.booking_id)
+            known = self._record.facts_of(fact.subject)
+            earlier = [f.revision for f in known if isinstance(f, BookingRevised)]
+            latest[fact.booking_id] = max(fact.revision, *earlier, 0)
+        return [self._decision(booking_id, latest) for booking_id in sorted(decided)]
+
+    def _is_decided_anew(self, key: LineKey) -> bool:
+        before, after = self._record.charges.get(key), self._charges[key]
+        if before is None or after is None:
+            return before is not after
+        return (before.line, before.eligible, before.coverage) != (
+            after.line,
+            after.eligible,
+            after.coverage,
+        )
+
+    def _decision(self, booking_id: str, latest: Mapping[str, int]) -> CoverageDecided:
+        keys = {*self._record.lines.get(booking_id, ())}
+        keys.update(key for key in self._charges if key[0] == booking_id)
+        after = (self._charges.get(k, self._record.charges.get(k)) for k in sorted(keys))
+        charges = [charge for charge in after if charge is not None]
+        revision = latest.get(booking_id) or max(c.standing.revision for c in charges)
+        lines = tuple(DecidedLine(charge, self._refusals(charge)) for charge in charges)
+        return CoverageDecided(booking_id, revision, lines)
+
+    def _refusals(self, charge: Charge) -> tuple[Refusal, ...]:
+        if not charge.short:
+            return ()
+        self._record.require_grants(charge.line.starts_at)
+        return refusals(charge.line, self._grants())
+
+    def _grants(self) -> Iterable[Grant]:
+        for grant_id, record in self._record.grants.items():
+            yield self._change.grants.get(grant_id, record.grant)
+        for grant_id, grant in self._change.grants.items():
+            if grant_id not in self._record.grants:
+                yield grant
