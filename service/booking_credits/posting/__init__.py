@@ -1,0 +1,1 @@
+"""Posting: one batch of what arrived becomes one transaction of the ledger."""

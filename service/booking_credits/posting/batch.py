@@ -1,0 +1,101 @@
+"""What is posted together: facts that arrived, letters that could not be read, positions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from booking_credits.ledger.facts import Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A record as it came from Kafka; header values may be null."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: datetime | None
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A fact of an account with the event that told it.
+
+    `payload` is the event's data as JSON text and `payload_hash` its digest together with the
+    type and the time. `origin` is None for what did not come from Kafka.
+    """
+
+    account_id: str
+    fact: Fact
+    type: str
+    source: str
+    event_id: str
+    payload: str
+    payload_hash: bytes
+    recorded_at: datetime
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that could not be posted: why, and what is known of its event.
+
+    `detail` names fields and kinds of error, never a value of the payload.
+    """
+
+    reason: str
+    detail: str
+    origin: Origin
+    received_at: datetime
+    type: str | None = None
+    source: str | None = None
+    event_id: str | None = None
+    account_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """A partition read up to `next_offset` by the owner that holds it at this epoch."""
+
+    topic: str
+    partition: int
+    next_offset: int
+    fingerprint: bytes
+    owner: UUID
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is posted in one transaction, arrivals in the order in which they came."""
+
+    arrivals: tuple[Arrival, ...]
+    dead_letters: tuple[DeadLetter, ...] = ()
+    advances: tuple[Advance, ...] = ()
+
+
+@dataclass
+class Posted:
+    """What became of a batch: arrivals by `(type, outcome)`, and what was written.
+
+    Outcomes are `posted`, `duplicate` and the reasons of dead letters.
+    """
+
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    entries: int = 0
+    announcements: int = 0
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    shards: set[int] = field(default_factory=set)
+
+
+class Fenced(Exception):
+    """Another consumer owns one of the batch's partitions now; nothing was posted."""
