@@ -1,0 +1,41 @@
+"""Connections to Postgres."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+Pool: TypeAlias = "asyncpg.Pool[Record]"
+Connection: TypeAlias = "asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]"
+
+WORKER_ROLE = "booking_credits_worker"
+
+
+async def open_pool(
+    dsn: str,
+    *,
+    application_name: str,
+    max_size: int = 8,
+    schema: str | None = None,
+    role: str | None = WORKER_ROLE,
+) -> Pool:
+    """Open a pool whose sessions act as a role that may only append to what is append-only.
+
+    A `schema` is searched before any other; without a `role` the session acts as its user.
+    """
+    settings = {"application_name": application_name, "timezone": "UTC"}
+    if role is not None:
+        settings["role"] = role
+    if schema is not None:
+        settings["search_path"] = schema
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=max_size,
+        command_timeout=60,
+        server_settings=settings,
+    )

@@ -1,0 +1,232 @@
+-- Reading and writing what is on record of accounts, many at a time.
+-- Parameters are arrays of equal length, one element for each row or question.
+
+-- name: register_events
+-- Claim the ids of events; those that come back are new. $1 source, $2 id, $3 account, $4 hash.
+insert into events_received (source, event_id, account_id, payload_hash)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::bytea[])
+on conflict do nothing
+returning source, event_id
+
+-- name: registered_hashes
+-- What was registered under ids. $1 source, $2 id.
+select e.source, e.event_id, e.payload_hash
+from unnest($1::text[], $2::text[]) as w (source, event_id)
+join events_received as e on e.source = w.source and e.event_id = w.event_id
+
+-- name: forget_events
+-- Give ids back whose events were not posted. $1 source, $2 id.
+delete from events_received as e
+using unnest($1::text[], $2::text[]) as w (source, event_id)
+where e.source = w.source and e.event_id = w.event_id
+
+-- name: claim_bookings
+-- Give bookings to the first account that names them. $1 booking, $2 account.
+insert into bookings (booking_id, account_id)
+select * from unnest($1::text[], $2::text[])
+on conflict do nothing
+
+-- name: booking_owners
+-- $1 booking.
+select booking_id, account_id from bookings where booking_id = any($1::text[])
+
+-- name: create_accounts
+-- Make the rows of accounts that are seen for the first time. $1 account.
+insert into accounts (account_id) select unnest($1::text[]) on conflict do nothing
+
+-- name: lock_accounts
+-- Hold accounts until the end of the transaction, in an order that cannot deadlock. $1 account.
+select account_id, fact_no, entry_no, sequence, last_balance_changed, last_overage_detected,
+    last_coverage_decided, present
+from accounts where account_id = any($1::text[])
+order by account_id
+for update
+
+-- name: facts_of_subjects
+-- $1 account, $2 subject.
+select f.account_id, f.subject, f.type, f.occurred_at, f.payload
+from unnest($1::text[], $2::text[]) as w (account_id, subject)
+join facts as f on f.account_id = w.account_id and f.subject = w.subject
+order by f.account_id, f.fact_no
+
+-- name: charges_of_bookings
+-- Every line of bookings. $1 account, $2 booking.
+select c.account_id, c.booking_id, c.line_no, c.revision, c.booked_at, c.starts_at, c.ends_at,
+    c.resource, c.location, c.product_group, c.costs, c.price_minor, c.currency,
+    c.payable_by_credits, c.discounted, c.online_plan, c.channel, c.started_at, c.rank,
+    c.eligible, c.takes, c.uncovered, c.drawn, c.due_at
+from unnest($1::text[], $2::text[]) as w (account_id, booking_id)
+join charges as c on c.account_id = w.account_id and c.booking_id = w.booking_id
+
+-- name: obligations_of_bookings
+-- $1 account, $2 booking.
+select o.account_id, o.booking_id, o.line_no, o.period_start, o.currency, o.channel,
+    o.period_end, o.zone, o.revision, o.total_minor, o.is_open, o.starts_at, o.ends_at
+from unnest($1::text[], $2::text[]) as w (account_id, booking_id)
+join obligations as o on o.account_id = w.account_id and o.booking_id = w.booking_id
+order by o.account_id, o.booking_id, o.line_no, o.period_start, o.currency, o.channel
+
+-- name: balances_of_accounts
+-- $1 account.
+select account_id, unit, granted, available, held, drawn, expired, removed
+from balances where account_id = any($1::text[])
+
+-- name: grants_by_id
+-- $1 account, $2 grant.
+select g.account_id, g.grant_id, g.unit, g.quantity, g.from_at, g.to_at, g.scope, g.priority,
+    g.paid, g.source, g.granted, g.available, g.held, g.drawn, g.expired, g.removed
+from unnest($1::text[], $2::text[]) as w (account_id, grant_id)
+join grants as g on g.account_id = w.account_id and g.grant_id = w.grant_id
+
+-- name: grants_ending_after
+-- The grants that end after an instant, and the one that ended last before. $1 account, $2 at.
+select g.account_id, g.grant_id, g.unit, g.quantity, g.from_at, g.to_at, g.scope, g.priority,
+    g.paid, g.source, g.granted, g.available, g.held, g.drawn, g.expired, g.removed
+from unnest($1::text[], $2::timestamptz[]) as w (account_id, at)
+cross join lateral (
+    select * from grants where account_id = w.account_id and to_at > w.at
+    union all
+    select * from grants where account_id = w.account_id and to_at is null
+    union all
+    (
+        select * from grants where account_id = w.account_id and to_at <= w.at
+        order by to_at desc, grant_id desc limit 1
+    )
+) as g
+
+-- name: grants_ended_by
+-- Grants with something left whose end has come. $1 account, $2 at.
+select g.account_id, g.grant_id, g.unit, g.quantity, g.from_at, g.to_at, g.scope, g.priority,
+    g.paid, g.source, g.granted, g.available, g.held, g.drawn, g.expired, g.removed
+from unnest($1::text[], $2::timestamptz[]) as w (account_id, at)
+join grants as g on g.account_id = w.account_id and g.to_at <= w.at and g.available > 0
+
+-- name: bookings_due_by
+-- Bookings with a line that time changes by an instant. $1 account, $2 at.
+select distinct c.account_id, c.booking_id
+from unnest($1::text[], $2::timestamptz[]) as w (account_id, at)
+join charges as c on c.account_id = w.account_id and c.due_at <= w.at
+
+-- name: takers_below
+-- The last takers of a grant below a rank. $1 account, $2 grant, $3 rank, $4 how many.
+select w.ordinality - 1 as question, t.account_id, t.booking_id, t.rank
+from unnest($1::text[], $2::text[], $3::text[]) with ordinality as w (account_id, grant_id, below)
+cross join lateral (
+    select account_id, booking_id, rank from takes
+    where account_id = w.account_id and grant_id = w.grant_id and rank < w.below
+    order by rank desc limit $4
+) as t
+
+-- name: wanting_above
+-- The first charges above a rank that would take more of a grant: the short ones, and those
+-- that take from a grant which does not pay before it. $1 account, $2 grant, $3 its window's
+-- start and $4 end, $5 rank, $6 the ids that pay before it or are it, one a line, $7 how many.
+select w.ordinality - 1 as question, found.account_id, found.booking_id, found.rank
+from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[])
+with ordinality as w (account_id, grant_id, from_at, to_at, above, better)
+cross join lateral (
+    (
+        select account_id, booking_id, rank from charges
+        where account_id = w.account_id and short and rank > w.above
+            and starts_at >= w.from_at and (w.to_at is null or starts_at < w.to_at)
+        order by rank limit $7
+    )
+    union
+    select worse.account_id, worse.booking_id, worse.rank
+    from grants as g
+    cross join lateral (
+        select account_id, booking_id, rank from takes
+        where account_id = w.account_id and grant_id = g.grant_id and rank > w.above
+            and starts_at >= w.from_at and (w.to_at is null or starts_at < w.to_at)
+        order by rank limit $7
+    ) as worse
+    where g.account_id = w.account_id and g.held + g.drawn > 0
+        and (w.to_at is null or g.from_at < w.to_at) and (g.to_at is null or g.to_at > w.from_at)
+        and g.grant_id <> all(string_to_array(w.better, E'\n'))
+    order by rank limit $7
+) as found
+
+-- name: bookings_of_accounts
+-- $1 account.
+select distinct account_id, booking_id from charges where account_id = any($1::text[])
+union
+select distinct account_id, booking_id from obligations where account_id = any($1::text[])
+
+-- name: grants_of_accounts
+-- $1 account.
+select g.account_id, g.grant_id, g.unit, g.quantity, g.from_at, g.to_at, g.scope, g.priority,
+    g.paid, g.source, g.granted, g.available, g.held, g.drawn, g.expired, g.removed
+from grants as g where g.account_id = any($1::text[])
+
+-- name: facts_of_accounts
+-- All but the clock's, of which the present on the account's row says everything. $1 account.
+select f.account_id, f.subject, f.type, f.occurred_at, f.payload
+from facts as f where f.account_id = any($1::text[]) and f.subject <> 'clock'
+order by f.account_id, f.fact_no
+
+-- name: update_accounts
+-- $1 account, $2 fact_no, $3 entry_no, $4 sequence, $5 to $7 last of each kind, $8 present.
+update accounts as a
+set fact_no = w.fact_no, entry_no = w.entry_no, sequence = w.sequence,
+    last_balance_changed = w.last_balance_changed,
+    last_overage_detected = w.last_overage_detected,
+    last_coverage_decided = w.last_coverage_decided, present = w.present
+from unnest(
+    $1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+    $7::bigint[], $8::timestamptz[]
+) as w (
+    account_id, fact_no, entry_no, sequence, last_balance_changed, last_overage_detected,
+    last_coverage_decided, present
+)
+where a.account_id = w.account_id
+
+-- name: update_buckets
+-- $1 account, $2 grant, $3 to $8 the buckets.
+update grants as g
+set granted = w.granted, available = w.available, held = w.held, drawn = w.drawn,
+    expired = w.expired, removed = w.removed
+from unnest(
+    $1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+    $7::bigint[], $8::bigint[]
+) as w (account_id, grant_id, granted, available, held, drawn, expired, removed)
+where g.account_id = w.account_id and g.grant_id = w.grant_id
+
+-- name: delete_grants
+-- $1 account, $2 grant.
+delete from grants as g using unnest($1::text[], $2::text[]) as w (account_id, grant_id)
+where g.account_id = w.account_id and g.grant_id = w.grant_id
+
+-- name: delete_charges
+-- $1 account, $2 booking, $3 line.
+delete from charges as c
+using unnest($1::text[], $2::text[], $3::integer[]) as w (account_id, booking_id, line_no)
+where c.account_id = w.account_id and c.booking_id = w.booking_id and c.line_no = w.line_no
+
+-- name: delete_takes
+-- $1 account, $2 grant, $3 rank.
+delete from takes as t
+using unnest($1::text[], $2::text[], $3::text[]) as w (account_id, grant_id, rank)
+where t.account_id = w.account_id and t.grant_id = w.grant_id and t.rank = w.rank
+
+-- name: delete_obligations
+-- $1 account, $2 booking, $3 line.
+delete from obligations as o
+using unnest($1::text[], $2::text[], $3::integer[]) as w (account_id, booking_id, line_no)
+where o.account_id = w.account_id and o.booking_id = w.booking_id and o.line_no = w.line_no
+
+-- name: put_balances
+-- $1 account, $2 unit, $3 to $8 the buckets.
+insert into balances (account_id, unit, granted, available, held, drawn, expired, removed)
+select * from unnest(
+    $1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+    $7::bigint[], $8::bigint[]
+)
+on conflict (account_id, unit) do update
+set granted = excluded.granted, available = excluded.available, held = excluded.held,
+    drawn = excluded.drawn, expired = excluded.expired, removed = excluded.removed
+
+-- name: put_due
+-- $1 due_at, $2 account.
+insert into due (due_at, account_id)
+select * from unnest($1::timestamptz[], $2::text[])
+on conflict do nothing
