@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import signal
 import socket
-from types import TracebackType
 from typing import Self
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -57,12 +56,7 @@ class Kafka:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def start(self) -> None:

@@ -5,7 +5,6 @@ import pwd
 import secrets
 import shutil
 import signal
-from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -43,12 +42,7 @@ class Postgres:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def dsn_for(self, database: str) -> str:
@@ -68,7 +62,11 @@ class Postgres:
 
 
 class LocalPostgres(Postgres):
-    """A Postgres server as a process of this machine."""
+    """A Postgres server as a process of this machine.
+
+    Attributes:
+        directory: its data and its log, gone when it is closed.
+    """
 
     controllable = True
 
@@ -87,12 +85,13 @@ class LocalPostgres(Postgres):
             "Postgres, started here",
         )
         self._process = Supervised("postgres", user=_owner(), last_signal=signal.SIGQUIT)
-        self._data = self._process.directory / "data"
+        self.directory = self._process.directory
+        self._data = self.directory / "data"
         try:
             self._programs = programs
             if self._process.user is not None and is_packaged(programs):
                 # Our environment may lie where the server's user has no way in.
-                self._programs = copy_package(programs, self._process.directory)
+                self._programs = copy_package(programs, self.directory)
             self._format(password)
             self.start()
         except BaseException:
@@ -118,7 +117,7 @@ class LocalPostgres(Postgres):
         self._process.close()
 
     def _format(self, password: str) -> None:
-        password_file = self._process.directory / "password"
+        password_file = self.directory / "password"
         password_file.write_text(password)
         if self._process.user is not None:
             shutil.chown(password_file, self._process.user)

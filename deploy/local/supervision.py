@@ -54,6 +54,7 @@ class Supervised:
         self._process: subprocess.Popen[bytes] | None = None
         self._watch = subprocess.Popen(
             ["/bin/sh", "-c", _WATCH, "watch", str(self.directory), last_signal.name[3:]],
+            env={"PATH": os.defpath},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

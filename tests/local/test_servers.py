@@ -59,7 +59,9 @@ def test_machine_without_postgres_uses_the_package(
     monkeypatch.setattr("local.postgres_files.DEBIAN_FOLDER", tmp_path)
     with LocalPostgres(durable=False) as postgres:
         version = asyncio.run(_value(postgres.dsn, "SHOW server_version"))
+        directory = postgres.directory
     assert str(version).startswith("18.")
+    assert not directory.exists()
 
 
 @pytest.mark.slow
