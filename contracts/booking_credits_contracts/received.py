@@ -1,0 +1,237 @@
+"""What the service reads: the data of each event that others publish.
+
+Fields that are unknown are ignored, so that a publisher may add some; types are strict. A field
+that may be null may also be left out.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Annotated, Final, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from booking_credits_contracts.identifiers import Id, Text
+from booking_credits_contracts.quantities import Costs, GrantQuantity, Money
+from booking_credits_contracts.times import Instant, LocalDate, Zone
+
+LINE_DURATION_LIMIT: Final = timedelta(days=366)
+
+ItemT = TypeVar("ItemT")
+
+Revision = Annotated[int, Field(ge=1, le=1_000_000_000)]
+LineNumber = Annotated[int, Field(ge=1, le=1_000_000)]
+Priority = Annotated[int, Field(ge=0, le=1000)]
+
+
+def _require_some(items: tuple[ItemT, ...]) -> tuple[ItemT, ...]:
+    # A min_length would count without the items that are refused, and so blame the list as well.
+    if not items:
+        raise PydanticCustomError("too_short", "at least one is needed")
+    return items
+
+
+Names = Annotated[
+    tuple[Id, ...],
+    Field(max_length=200, json_schema_extra={"minItems": 1}),
+    AfterValidator(_require_some),
+]
+
+
+class Received(BaseModel):
+    """Part of an event that the service reads: immutable, strict on types."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class AccountEvent(Received):
+    """Data about one account, whose id is also the message's key."""
+
+    account_id: Id
+
+
+class AccountState(AccountEvent):
+    """`account-opened`, `account-changed`: the account's calendar and rules from a local date."""
+
+    from_date: LocalDate
+    location: Id | None = None
+    zone: Zone
+    cycle: Literal["month", "quarter", "year"]
+    anchor_date: LocalDate
+    policy: Id | None = None
+    on_account: bool = False
+
+
+class Correction(Received):
+    """Who changes a line that has already started, and why."""
+
+    actor: Text
+    reason: Text
+
+
+class BookingLine(Received):
+    """One occurrence of a booking: `[starts_at, ends_at)` on one resource.
+
+    `costs` maps each unit that may pay to the quantity that would pay the whole line. Without a
+    `price` an uncovered part is reported as unpriced.
+    """
+
+    line: LineNumber
+    starts_at: Instant
+    ends_at: Instant
+    resource: Id
+    location: Id | None = None
+    product_group: Id | None = None
+    costs: Costs
+    price: Money | None = None
+    payable_by_credits: bool = True
+    discounted: bool = False
+    online_plan: bool = False
+
+    @model_validator(mode="after")
+    def _check_duration(self) -> Self:
+        duration = self.ends_at - self.starts_at
+        if duration <= timedelta(0):
+            raise PydanticCustomError("ends_before_start", "a line ends after it starts")
+        if duration > LINE_DURATION_LIMIT:
+            raise PydanticCustomError("too_long", "a line lasts at most 366 days")
+        return self
+
+
+class BookingState(AccountEvent):
+    """`booking-created`, `booking-updated`: the booking's whole present state."""
+
+    booking_id: Id
+    revision: Revision
+    booked_at: Instant
+    member_id: Id | None = None
+    fallback: Literal["invoice", "card", "on_account"] | None = None
+    correction: Correction | None = None
+    lines: Annotated[
+        tuple[BookingLine, ...],
+        Field(max_length=500, json_schema_extra={"minItems": 1}),
+        AfterValidator(_require_some),
+    ]
+
+    @model_validator(mode="after")
+    def _check_line_numbers(self) -> Self:
+        if len({line.line for line in self.lines}) < len(self.lines):
+            raise PydanticCustomError("duplicate_line", "a line number occurs twice")
+        return self
+
+
+class BookingCancelled(AccountEvent):
+    """`booking-cancelled`: the revision in which the booking is cancelled."""
+
+    booking_id: Id
+    revision: Revision
+    correction: Correction | None = None
+
+
+class BookingStarted(AccountEvent):
+    """`booking-started`: someone checked in, to one line or (null) to all of them."""
+
+    booking_id: Id
+    line: LineNumber | None = None
+
+
+class Scope(Received):
+    """What a grant may pay for: within every dimension that it names.
+
+    Unlike elsewhere an unknown field is refused: ignoring a dimension would widen the grant.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    resources: Names | None = None
+    product_groups: Names | None = None
+    locations: Names | None = None
+
+
+EVERYTHING: Final = Scope()
+
+
+class Allotment(Received):
+    """What one line of a plan grants for a period. A lower priority is used first."""
+
+    plan_line: Id
+    unit: Id
+    quantity: GrantQuantity
+    scope: Scope = EVERYTHING
+    priority: Priority = 100
+
+
+class BillingPlanRenewed(AccountEvent):
+    """`billing-plan-renewed`: a plan's allotments for `[period_start, period_end)`.
+
+    Without an end the period runs to the next boundary of the account's calendar. A higher
+    version replaces a lower one of the same plan line and start.
+    """
+
+    plan: Id
+    period_start: LocalDate
+    period_end: LocalDate | None = None
+    version: Revision = 1
+    allotments: Annotated[tuple[Allotment, ...], Field(max_length=64)]
+
+    @model_validator(mode="after")
+    def _check_period_and_plan_lines(self) -> Self:
+        if self.period_end is not None and self.period_end <= self.period_start:
+            raise PydanticCustomError("ends_before_start", "a period ends after it starts")
+        if len({allotment.plan_line for allotment in self.allotments}) < len(self.allotments):
+            raise PydanticCustomError("duplicate_plan_line", "a plan line occurs twice")
+        return self
+
+
+class CreditsGranted(AccountEvent):
+    """`credits-granted`: a grant given by hand, usable for service times `[valid_from, valid_to)`.
+
+    Without `valid_from` it counts from the event's time; `backdated` lets it count from an
+    earlier `valid_from`.
+    """
+
+    grant_id: Id
+    unit: Id
+    quantity: GrantQuantity
+    valid_from: Instant | None = None
+    valid_to: Instant | None = None
+    backdated: bool = False
+    scope: Scope = EVERYTHING
+    priority: Priority = 100
+    source: Literal["manual", "adjustment", "opening_balance"] = "manual"
+    paid: bool = False
+    member_id: Id | None = None
+    actor: Text
+    reason: Text
+    reference: Text | None = None
+
+    @model_validator(mode="after")
+    def _check_window(self) -> Self:
+        if self.valid_from and self.valid_to and self.valid_to <= self.valid_from:
+            raise PydanticCustomError("ends_before_start", "a grant ends after it starts")
+        return self
+
+
+ReceivedData = (
+    AccountState
+    | BookingState
+    | BookingCancelled
+    | BookingStarted
+    | BillingPlanRenewed
+    | CreditsGranted
+)
+
+RECEIVED: Final[Mapping[str, type[ReceivedData]]] = MappingProxyType(
+    {
+        "account-opened": AccountState,
+        "account-changed": AccountState,
+        "booking-created": BookingState,
+        "booking-updated": BookingState,
+        "booking-cancelled": BookingCancelled,
+        "booking-started": BookingStarted,
+        "billing-plan-renewed": BillingPlanRenewed,
+        "credits-granted": CreditsGranted,
+    }
+)
+"""The data of each event type that the service reads."""
