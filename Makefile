@@ -22,7 +22,7 @@ run: $(READY) ## Start Kafka, Postgres and the service, and play a demonstration
 test: $(READY) ## Run every test, those on a real Kafka and a real Postgres too
 	$(BIN)/python -m pytest
 
-test-fast: $(READY) ## Run the tests that take milliseconds
+test-fast: $(READY) ## Run the tests that start no server
 	$(BIN)/python -m pytest -m "not slow"
 
 check: $(READY) ## Check format, style, types, the layers of the code, and for dead code

@@ -4,7 +4,6 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from importlib import import_module
 from typing import NoReturn
 
 import asyncpg
@@ -12,6 +11,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from hypothesis import settings
 
+from booking_credits.postgres.migrate import migrate
 from local.kafka import Kafka
 from local.postgres import Postgres
 from local.servers import find_kafka, find_postgres
@@ -29,6 +29,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_MISSING] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow whatever needs a server, so that make test-fast starts none."""
+    for item in items:
+        if {"kafka", "postgres"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 def pytest_terminal_summary(
@@ -71,7 +78,7 @@ async def migrated_template(postgres: Postgres) -> AsyncIterator[str]:
     """The name of a database with the whole schema and no rows, to copy."""
     name = f"template_{uuid.uuid4().hex}"
     await _execute(postgres, f"CREATE DATABASE {name}")
-    await import_module("booking_credits.postgres.migrate").migrate(postgres.dsn_for(name))
+    await migrate(postgres.dsn_for(name))
     yield name
     await _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -59,7 +59,16 @@ def _cache() -> Path:
 
 def _fetch(maven: str, into: Path) -> None:
     goal = "dependency:copy-dependencies"
-    command = [maven, "-q", "-B", "-f", str(_POM), goal, f"-DoutputDirectory={into}"]
+    command = [
+        maven,
+        "-q",
+        "-B",
+        "-Dstyle.color=never",
+        "-f",
+        str(_POM),
+        goal,
+        f"-DoutputDirectory={into}",
+    ]
     try:
         subprocess.run(
             command, check=True, capture_output=True, text=True, timeout=_DOWNLOAD_TIMEOUT_SECONDS

@@ -8,6 +8,8 @@ import pytest
 
 import local
 
+pytestmark = pytest.mark.slow
+
 _DEPLOY = Path(local.__file__).parents[1]
 _ENDS_AT_INTERRUPT = """
 if sys.argv[1] == "migrate":

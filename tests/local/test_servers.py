@@ -51,6 +51,7 @@ def test_stand_in_is_taken_only_where_allowed_and_says_what_it_is() -> None:
         assert "in-memory stand-in" in kafka.description
 
 
+@pytest.mark.slow
 def test_machine_without_postgres_uses_the_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -64,7 +65,6 @@ def test_machine_without_postgres_uses_the_package(
     assert not directory.exists()
 
 
-@pytest.mark.slow
 async def test_kafka_keeps_its_records_through_a_crash(kafka: Kafka, topics: CreateTopic) -> None:
     """A killed Kafka comes back on the same port with everything that it had acknowledged."""
     if not kafka.controllable:
@@ -77,7 +77,6 @@ async def test_kafka_keeps_its_records_through_a_crash(kafka: Kafka, topics: Cre
     assert [b"before", b"after"] == await _consume(kafka, topic, 2)
 
 
-@pytest.mark.slow
 async def test_frozen_kafka_answers_once_it_goes_on(kafka: Kafka, topics: CreateTopic) -> None:
     """A frozen Kafka leaves a producer waiting; the record arrives after all."""
     if not kafka.controllable:
@@ -94,6 +93,7 @@ async def test_frozen_kafka_answers_once_it_goes_on(kafka: Kafka, topics: Create
     assert [b"before", b"after"] == await _consume(kafka, topic, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["smart", "fast", "immediate"])
 def test_postgres_keeps_its_commits_through_a_restart(mode: StopMode) -> None:
     """However it was stopped, Postgres comes back on the same port with what was committed."""
@@ -104,6 +104,7 @@ def test_postgres_keeps_its_commits_through_a_restart(mode: StopMode) -> None:
         assert 1 == asyncio.run(_value(postgres.dsn, "SELECT one FROM kept"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("durable", "expected"), [(True, "on"), (False, "off")])
 def test_durable_decides_about_fsync(durable: bool, expected: str) -> None:  # noqa: FBT001
     """A measured server waits for the disk; a tested one does not."""

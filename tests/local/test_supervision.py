@@ -11,6 +11,8 @@ import pytest
 
 from local.supervision import Supervised, UnavailableError
 
+pytestmark = pytest.mark.slow
+
 _DEADLINE_SECONDS = 15
 _PROGRAM = """
 import sys, time
