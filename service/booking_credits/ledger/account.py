@@ -69,7 +69,7 @@ class Everything:
 Need: TypeAlias = TakersBelow | WantingAbove | GrantsEndingAfter | DueBy | Everything
 
 
-class NotLoaded(Exception):
+class NotLoaded(Exception):  # noqa: N818 - it is a question, not an error.
     """The record does not reach far enough to answer; `need` says what is missing."""
 
     def __init__(self, need: Need) -> None:
@@ -96,7 +96,8 @@ class Numbers:
 class Outcome:
     """What one fact changes: everything that is to be written, and nothing else.
 
-    In `charges` None says that the line stands no more.
+    In `charges` None says that the line stands no more. `grants` are those that entries concern
+    or that are new or read otherwise.
     """
 
     fact: Fact
@@ -170,9 +171,9 @@ class AccountRecord:
         """Set or drop the charge of a line."""
         before = self.charges.pop(key, None)
         if before is not None:
-            _remove(self._ranked, (before.rank, key))
+            _drop(self._ranked, (before.rank, key))
             for take in before.coverage.takes:
-                _remove(self._takers[take.grant_id], (before.rank, key))
+                _drop(self._takers[take.grant_id], (before.rank, key))
         keys = self.lines.get(key[0], ())
         if charge is None:
             self.lines[key[0]] = tuple(k for k in keys if k != key)
@@ -281,5 +282,5 @@ def wants(charge: Charge, grant: Grant, better_ids: frozenset[str]) -> bool:
     return charge.short or any(take.grant_id not in better_ids for take in charge.coverage.takes)
 
 
-def _remove(ranked: list[tuple[Rank, LineKey]], item: tuple[Rank, LineKey]) -> None:
+def _drop(ranked: list[tuple[Rank, LineKey]], item: tuple[Rank, LineKey]) -> None:
     del ranked[bisect_left(ranked, item)]

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from booking_credits.ledger.facts import BookingRevised, CreditsGranted, PlanRenewed
+from booking_credits.ledger.facts import (
+    BookingRevised,
+    CreditsGranted,
+    PlanRenewed,
+    TimePassed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from booking_credits.ledger.facts import Fact
+    from booking_credits.ledger.facts import Allotment, Fact
 
 Admission: TypeAlias = Literal[
     "accepted", "duplicate", "revision_conflict", "grant_conflict", "renewal_conflict"
@@ -20,10 +25,16 @@ Admission: TypeAlias = Literal[
 
 
 def admit(known: Iterable[Fact], fact: Fact) -> Admission:
-    """Compare a fact with the facts on record for its subject."""
+    """Compare a fact with the facts on record for its subject.
+
+    An instant that is not later than every one that passed before repeats what has happened; of
+    the clock's facts it is enough to know the latest.
+    """
     known = tuple(known)
     if fact in known:
         return "duplicate"
+    if isinstance(fact, TimePassed):
+        return "duplicate" if any(k.occurred_at >= fact.occurred_at for k in known) else "accepted"
     if isinstance(fact, BookingRevised):
         taken = {k.revision for k in known if isinstance(k, BookingRevised)}
         return "revision_conflict" if fact.revision in taken else "accepted"
@@ -40,16 +51,19 @@ def _admit_renewal(known: list[PlanRenewed], fact: PlanRenewed) -> Admission:
     A plan line keeps its unit through all versions. A lower version than the one on record is
     accepted: it is a fact, and the higher one goes on deciding.
     """
-    repeats = 0
-    for allotment in fact.allotments:
-        for earlier in known:
-            for other in earlier.allotments:
-                if other.plan_line != allotment.plan_line:
-                    continue
-                if other.unit != allotment.unit:
-                    return "renewal_conflict"
-                if earlier.version == fact.version:
-                    if (other, earlier.period_end) != (allotment, fact.period_end):
-                        return "renewal_conflict"
-                    repeats += 1
-    return "duplicate" if repeats >= len(fact.allotments) else "accepted"
+    verdicts = [_admit_allotment(known, fact, allotment) for allotment in fact.allotments]
+    if "renewal_conflict" in verdicts:
+        return "renewal_conflict"
+    return "accepted" if "accepted" in verdicts else "duplicate"
+
+
+def _admit_allotment(
+    known: Iterable[PlanRenewed], fact: PlanRenewed, allotment: Allotment
+) -> Admission:
+    same_line = [(k, a) for k in known for a in k.allotments if a.plan_line == allotment.plan_line]
+    if any(other.unit != allotment.unit for _, other in same_line):
+        return "renewal_conflict"
+    stated = {(a, k.period_end) for k, a in same_line if k.version == fact.version}
+    if not stated:
+        return "accepted"
+    return "duplicate" if stated == {(allotment, fact.period_end)} else "renewal_conflict"

@@ -89,7 +89,7 @@ def _revise(
         if _is_fixed(before, revision, starts) and _takes_away(before.line, after):
             revised[number] = before
         elif after is not None:
-            since = revision.occurred_at if _moves(before.line, after) else before.since
+            since = revision.occurred_at if _relocates(before.line, after) else before.since
             revised[number] = _Held(after, revision.channel, since)
     for number, line in asked.items():
         revised[number] = _Held(line, revision.channel, revision.occurred_at)
@@ -119,10 +119,10 @@ def _started_at(held: _Held, starts: list[BookingStarted]) -> datetime | None:
 
 def _takes_away(before: Line, after: Line | None) -> bool:
     """Say whether going from one line to the other drops, moves or cheapens it."""
-    return after is None or _moves(before, after) or _cheapens(before, after)
+    return after is None or _relocates(before, after) or _cheapens(before, after)
 
 
-def _moves(before: Line, after: Line) -> bool:
+def _relocates(before: Line, after: Line) -> bool:
     return (before.starts_at, before.ends_at, before.resource, before.location) != (
         after.starts_at,
         after.ends_at,

@@ -20,7 +20,7 @@ class Buckets:
     expired: int = 0
     removed: int = 0
 
-    def moved(self, source: Bucket, target: Bucket, quantity: int) -> Buckets:
+    def shifted(self, source: Bucket, target: Bucket, quantity: int) -> Buckets:
         """Move a quantity; `granted` is the outside, so leaving it grants that much more."""
         amounts = {name: getattr(self, name) for name in BUCKETS}
         amounts[source] += quantity if source == "granted" else -quantity

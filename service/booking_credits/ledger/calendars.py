@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from booking_credits.ledger.facts import AccountDescribed, Cycle
-    from booking_credits.ledger.policies import GrantOrder, Policy, PolicyBook
+    from booking_credits.ledger.policies import Policy, PolicyBook
 
 MONTHS_IN_CYCLE: dict[Cycle, int] = {"month": 1, "quarter": 3, "year": 12}
 EVER = datetime(1, 1, 2, tzinfo=UTC)
@@ -106,9 +106,9 @@ class Timeline:
         self._span_starts = [start for start, _, _ in self._spans[1:]]
 
     @property
-    def grant_orders(self) -> set[GrantOrder]:
-        """Every order of grants that some policy of the account uses."""
-        return {policy.grant_order for _, policy, _ in self._spans}
+    def policies(self) -> list[Policy]:
+        """Every policy that the account lives by at some time."""
+        return [policy for _, policy, _ in self._spans]
 
     def policy_at(self, instant: datetime) -> Policy:
         """Return the account's policy in force at an instant."""

@@ -42,9 +42,16 @@ class Coverage:
     uncovered: Fraction
 
 
+# Whether credits may pay a line at all, and how they do.
+Paid: TypeAlias = tuple[bool, Coverage]
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A charge with its coverage; `due_at` is the next instant at which time changes it."""
+    """A charge with its coverage.
+
+    `drawn` says that its takes are drawn, `due_at` is the next instant at which time changes it.
+    """
 
     standing: StandingLine
     rank: Rank
@@ -152,7 +159,7 @@ def coverage_of(
     timeline: Timeline,
     grants_in: Callable[[str], Iterable[Grant]],
     draw: Callable[[Grant, int], int],
-) -> tuple[bool, Coverage]:
+) -> Paid:
     """Return whether credits may pay the line, and how they do; a line that costs 0 is covered."""
     if not policy.admits(line):
         return False, Coverage((), WHOLE)
@@ -163,33 +170,32 @@ def coverage_of(
 
 
 def charge_at(
-    standing: StandingLine,
-    rank: Rank,
-    eligible: bool,
-    coverage: Coverage,
-    timeline: Timeline,
-    present: datetime | None,
+    standing: StandingLine, rank: Rank, paid: Paid, timeline: Timeline, present: datetime | None
 ) -> Charge:
-    """Say what is drawn by the account's present, and what it waits for next."""
+    """Say what is drawn by the account's present, and what the charge waits for next."""
+    eligible, coverage = paid
     line = standing.line
     policy = timeline.location_policy(line.location, line.starts_at)
+    draws_at = _draws_at(standing, policy)
+    drawn = bool(coverage.takes) and _has_passed(draws_at, present)
     waits: list[datetime] = []
-    drawn = True
-    if policy.draw_on != "booking":
-        draws_at = line.starts_at if policy.draw_on == "start" else line.ends_at
-        drawn = _has_passed(draws_at, present) or (
-            policy.draw_on == "start" and standing.started_at is not None
-        )
-        if coverage.takes and not drawn:
-            waits.append(draws_at)
+    if coverage.takes and draws_at is not None and not drawn:
+        waits.append(draws_at)
     if eligible and coverage.uncovered[0] and not is_due(standing, policy, timeline, present):
         waits.append(_due_at(line, policy, timeline))
-    due_at = min(waits, default=None)
-    return Charge(standing, rank, eligible, coverage, drawn, due_at)
+    return Charge(standing, rank, eligible, coverage, drawn, min(waits, default=None))
 
 
-def _has_passed(instant: datetime, present: datetime | None) -> bool:
-    return present is not None and instant <= present
+def _draws_at(standing: StandingLine, policy: Policy) -> datetime | None:
+    """Return when takes are drawn; None: as soon as they are taken."""
+    if policy.draw_on == "completion":
+        return standing.line.ends_at
+    at_once = policy.draw_on == "booking" or standing.started_at is not None
+    return None if at_once else standing.line.starts_at
+
+
+def _has_passed(instant: datetime | None, present: datetime | None) -> bool:
+    return instant is None or (present is not None and instant <= present)
 
 
 def _due_at(line: Line, policy: Policy, timeline: Timeline) -> datetime:
@@ -221,9 +227,7 @@ def owed_for(charge: Charge, timeline: Timeline, present: datetime | None) -> Ow
     period = timeline.period_at(line.starts_at)
     channel = charge.standing.channel or policy.channel
     currency = None if line.price is None else line.price.currency
-    return Owed(
-        period.start_date, period.end_date, period.zone, channel, currency, cash or 0
-    )
+    return Owed(period.start_date, period.end_date, period.zone, channel, currency, cash or 0)
 
 
 def cash_for(charge: Charge) -> int | None:

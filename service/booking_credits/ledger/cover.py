@@ -7,6 +7,7 @@ simulation or a rebuild is one of the two.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from booking_credits.ledger.admission import admit
@@ -26,13 +27,13 @@ from booking_credits.ledger.facts import (
 from booking_credits.ledger.grants import burn_key, grants_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from booking_credits.ledger.charges import Charge, LineKey, Owed
-    from booking_credits.ledger.facts import Fact
+    from booking_credits.ledger.facts import Fact, Line
     from booking_credits.ledger.grants import Grant
-    from booking_credits.ledger.policies import PolicyBook
+    from booking_credits.ledger.policies import Policy, PolicyBook
 
 
 @dataclass(frozen=True)
@@ -95,25 +96,23 @@ def _charges(
         return taken
 
     charges: dict[LineKey, Charge] = {}
-    for rank, line in sorted(((rank_of(s, timeline), s) for s in standing), key=lambda p: p[0]):
-        order = timeline.policy_at(line.line.starts_at).grant_order
-
-        def grants_in(unit: str) -> list[Grant]:
-            usable = (
-                g for g in grants.values() if g.unit == unit and g.may_pay(line.line)
-            )
-            return sorted(usable, key=lambda grant: burn_key(grant, order))
-
+    for rank, line in sorted(((rank_of(s, timeline), s) for s in standing), key=itemgetter(0)):
         policy = timeline.policy_at(line.line.starts_at)
-        eligible, coverage = coverage_of(line.line, policy, timeline, grants_in, draw)
-        charge = charge_at(line, rank, eligible, coverage, timeline, present)
+        grants_in = _payers(grants.values(), line.line, policy)
+        paid = coverage_of(line.line, policy, timeline, grants_in, draw)
+        charge = charge_at(line, rank, paid, timeline, present)
         charges[charge.key] = charge
     return charges
 
 
-def _buckets(
-    grant: Grant, charges: dict[LineKey, Charge], present: datetime | None
-) -> Buckets:
+def _payers(grants: Iterable[Grant], line: Line, policy: Policy) -> Callable[[str], list[Grant]]:
+    """Look up the grants of a unit that may pay a line, in the order in which they pay."""
+    usable = [grant for grant in grants if grant.may_pay(line)]
+    usable.sort(key=lambda grant: burn_key(grant, policy.grant_order))
+    return lambda unit: [grant for grant in usable if grant.unit == unit]
+
+
+def _buckets(grant: Grant, charges: dict[LineKey, Charge], present: datetime | None) -> Buckets:
     held = drawn = 0
     for charge in charges.values():
         for take in charge.coverage.takes:

@@ -45,7 +45,7 @@ class _Change:
     bucket_after: Bucket
 
 
-class LedgerFault(Exception):
+class LedgerFault(Exception):  # noqa: N818 - a fault, as engineers say.
     """The ledger contradicts itself; nothing may be written."""
 
 
@@ -89,9 +89,8 @@ def _changes(
     for key in sorted(after):
         old, new = before.get(key), after[key]
         taken_before, taken_after = _taken(old), _taken(new)
-        if old is not None and new is not None and old.drawn == new.drawn:
-            if taken_before == taken_after:
-                continue
+        if taken_before == taken_after and _bucket(old) == _bucket(new):
+            continue
         for grant_id in sorted(taken_before.keys() | taken_after.keys()):
             change = _Change(
                 key,
@@ -133,28 +132,28 @@ def _entries_of(
         if released > 0:
             kept -= released
             rest += 0 if rest_before == "granted" else released
-            yield from _move(grant, change.bucket_before, rest_before, released, change.line_key)
+            yield from _entry(grant, change.bucket_before, rest_before, released, change.line_key)
     yield from _restock(grant, rest_before, rest_after, rest, kept)
     for change in changes:
         both = min(change.quantity_before, change.quantity_after)
-        yield from _move(grant, change.bucket_before, change.bucket_after, both, change.line_key)
+        yield from _entry(grant, change.bucket_before, change.bucket_after, both, change.line_key)
         taken = change.quantity_after - change.quantity_before
-        yield from _move(grant, rest_after, change.bucket_after, taken, change.line_key)
+        yield from _entry(grant, rest_after, change.bucket_after, taken, change.line_key)
 
 
 def _restock(
     grant: Grant, rest_before: Bucket, rest_after: Bucket, rest: int, kept: int
 ) -> Iterator[Entry]:
     """Bring the rest into its new bucket and to the quantity that the grant now has."""
-    yield from _move(grant, rest_before, rest_after, rest, None)
+    yield from _entry(grant, rest_before, rest_after, rest, None)
     if grant.quantity is None:
         return
     wanted = grant.quantity - kept
-    yield from _move(grant, "granted", rest_after, wanted - rest, None)
-    yield from _move(grant, rest_after, "granted", rest - wanted, None)
+    yield from _entry(grant, "granted", rest_after, wanted - rest, None)
+    yield from _entry(grant, rest_after, "granted", rest - wanted, None)
 
 
-def _move(
+def _entry(
     grant: Grant, source: Bucket, target: Bucket, quantity: int, line_key: LineKey | None
 ) -> Iterator[Entry]:
     if quantity > 0 and source != target:
@@ -164,5 +163,5 @@ def _move(
 def _fold(before: GrantRecord | None, entries: Iterable[Entry]) -> Buckets:
     buckets = Buckets() if before is None else before.buckets
     for entry in entries:
-        buckets = buckets.moved(entry.source, entry.target, entry.quantity)
+        buckets = buckets.shifted(entry.source, entry.target, entry.quantity)
     return buckets

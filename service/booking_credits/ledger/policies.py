@@ -78,8 +78,12 @@ class PolicyBook:
         """List the units with a positive cost, in the order in which they pay."""
         positive = [unit for unit, cost in costs if cost > 0]
         if len(positive) > 1:
-            positive.sort(key=lambda unit: (policy.unit_order.index(self.units[unit].kind), unit))
+            positive.sort(key=lambda unit: self.unit_place(policy, unit))
         return positive
+
+    def unit_place(self, policy: Policy, unit: str) -> tuple[int, str]:
+        """Return the place of a unit in the order in which a policy's units pay."""
+        return policy.unit_order.index(self.units[unit].kind), unit
 
     def location_policy(self, location: str | None, at: datetime) -> Policy | None:
         """Find the policy of a location that has one of its own."""

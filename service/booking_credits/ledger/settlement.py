@@ -79,8 +79,8 @@ def settle(record: AccountRecord, fact: Fact) -> Outcome:
         change.timeline,
         change.present,
         numbered,
-        charges,
-        grant_records,
+        {key: charge for key, charge in charges.items() if charge != record.charges.get(key)},
+        _written(record, entries, grant_records),
         obligations,
         {changed.unit: changed.after for changed in balances},
         announcements,
@@ -91,23 +91,22 @@ def _change(record: AccountRecord, fact: Fact) -> Change:
     """Say what a fact changes before coverage is looked at."""
     timeline, present = record.timeline, record.present
     if isinstance(fact, BookingRevised | BookingStarted):
-        return Change(timeline, present, _revised_lines(record, fact), (), {})
+        return Change(timeline, present, _revised_lines(record, fact), {})
     if isinstance(fact, CreditsGranted | PlanRenewed):
         known = [f for f in record.facts_of(fact.subject) if isinstance(f, _GRANT_FACTS)]
-        return Change(timeline, present, {}, (), grants_of((*known, fact), timeline))
+        return Change(timeline, present, {}, grants_of((*known, fact), timeline))
     if isinstance(fact, TimePassed):
-        passed, ended = record.due_by(fact.occurred_at)
+        due, ended = record.due_by(fact.occurred_at)
+        lines = {key: record.charges[key].standing for key in due}
         grants = {grant_id: record.grants[grant_id].grant for grant_id in ended}
-        return Change(timeline, fact.occurred_at, {}, tuple(passed), grants)
+        return Change(timeline, fact.occurred_at, lines, grants)
     return _described_anew(record, fact)
 
 
 _GRANT_FACTS = (CreditsGranted, PlanRenewed)
 
 
-def _revised_lines(
-    record: AccountRecord, fact: BookingFact
-) -> dict[LineKey, StandingLine | None]:
+def _revised_lines(record: AccountRecord, fact: BookingFact) -> dict[LineKey, StandingLine | None]:
     """Fold a booking's facts anew; only lines that stand otherwise than on record count."""
     known = (f for f in record.facts_of(fact.subject) if not isinstance(f, _OTHER_FACTS))
     standing = {(s.booking_id, no): s for no, s in standing_lines((*known, fact)).items()}
@@ -131,7 +130,15 @@ def _described_anew(record: AccountRecord, fact: AccountDescribed) -> Change:
     grants: dict[str, Grant] = {}
     for facts in record.facts.values():
         grants.update(grants_of((f for f in facts if isinstance(f, _GRANT_FACTS)), timeline))
-    return Change(timeline, record.present, lines, (), grants)
+    return Change(timeline, record.present, lines, grants)
+
+
+def _written(
+    record: AccountRecord, entries: Iterable[Entry], grants: Mapping[str, GrantRecord]
+) -> dict[str, GrantRecord]:
+    """Leave out the grants that a walk passed without changing anything about them."""
+    ids = {entry.grant_id for entry in entries}
+    return {i: g for i, g in grants.items() if i in ids or g != record.grants.get(i)}
 
 
 def _balance_changes(
@@ -147,7 +154,7 @@ def _balance_changes(
     for unit, entries in sorted(by_unit.items()):
         before = after = record.balances.get(unit, Buckets())
         for _, entry in entries:
-            after = after.moved(entry.source, entry.target, entry.quantity)
+            after = after.shifted(entry.source, entry.target, entry.quantity)
         changes.append(BalanceChanged(unit, before, after, tuple(entries)))
     return changes
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from booking_credits.ledger.charges import (
     FIRST_RANK,
-    LAST_RANK,
     Charge,
+    Paid,
     charge_at,
     coverage_of,
     rank_of,
@@ -31,35 +31,34 @@ if TYPE_CHECKING:
     from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.calendars import Timeline
-    from booking_credits.ledger.charges import Coverage, LineKey, Rank
+    from booking_credits.ledger.charges import LineKey, Rank
     from booking_credits.ledger.grants import Grant
-    from booking_credits.ledger.policies import GrantOrder
+    from booking_credits.ledger.policies import GrantOrder, Policy
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """What a fact changes before any coverage is computed.
 
-    `lines` are the lines whose standing is another (None: they stand no more), `passed` those
-    that only time has changed, `grants` those that are new or read otherwise, or have ended.
+    `lines` are the lines that are to be looked at anew, as they now stand (None: they stand no
+    more), `grants` those that are new, read otherwise or have ended.
     """
 
     timeline: Timeline
     present: datetime | None
     lines: Mapping[LineKey, StandingLine | None]
-    passed: tuple[LineKey, ...]
     grants: Mapping[str, Grant]
 
 
 def walk(record: AccountRecord, change: Change) -> tuple[dict[LineKey, Charge | None], set[str]]:
-    """Cover anew what a change touches; returns the charges and ids of the grants it concerns."""
+    """Cover anew what a change touches; returns the charges and ids of the grants it concerns.
+
+    Some of them may turn out to be as they were.
+    """
     walking = _Walk(record, change)
     walking.begin()
     while (key := walking.next_line()) is not None:
         walking.cover(key)
-    for key in change.passed:
-        if key not in walking.after:
-            walking.settle(record.charges[key])
     return walking.after, walking.touched
 
 
@@ -77,41 +76,30 @@ class _Walk:
         self._queue: list[tuple[Rank, LineKey]] = []
         self._position: Rank = FIRST_RANK
         self._sorted_grants: dict[tuple[str, GrantOrder], list[Grant]] = {}
+        self._better: dict[str, frozenset[str]] = {}
         self._unchanged_grants = not any(
             record.grants.get(i) is None or record.grants[i].grant != grant
             for i, grant in change.grants.items()
         )
 
     def begin(self) -> None:
-        """Apply the changed grants and lines, and queue what must be covered anew."""
-        for grant in self.change.grants.values():
-            self._change_grant(grant)
+        """Apply the changed lines and grants, and queue what must be covered anew."""
         for key, standing in self.change.lines.items():
             self._change_line(key, standing)
-        for grant_id in [g for g, rest in self._rest.items() if rest < 0]:
-            while self._rest[grant_id] < 0:
-                self._displace_last(grant_id)
+        for grant in self.change.grants.values():
+            self._change_grant(grant)
 
     def next_line(self) -> LineKey | None:
         """Return the next line in rank that is queued or wants what was freed."""
-        best = self._queue[0] if self._queue else None
-        for grant_id, rank in self._freed.items():
-            grant = self._grant(grant_id)
-            if grant.quantity is not None and self._rest[grant_id] <= 0:
-                continue
-            above = max(rank, self._position)
-            better = self._not_worse(grant)
-            found = self.record.first_wanting(grant, above, better, self._given_back)
-            if found is not None and (best is None or found.rank < best[0]):
-                best = (found.rank, found.key)
-        if best is None:
+        wanting = self._first_wanting()
+        if wanting is not None and (not self._queue or wanting.rank < self._queue[0][0]):
+            self._give_back(wanting)
+            self._position = wanting.rank
+            return wanting.key
+        if not self._queue:
             return None
-        if self._queue and best == self._queue[0]:
-            heappop(self._queue)
-        else:
-            self._give_back(self.record.charges[best[1]])
-        self._position = best[0]
-        return best[1]
+        self._position, key = heappop(self._queue)
+        return key
 
     def cover(self, key: LineKey) -> None:
         """Compute the coverage of a line at its place."""
@@ -119,35 +107,27 @@ class _Walk:
         line, timeline = standing.line, self.change.timeline
         self.record.require_grants(line.starts_at)
         policy = timeline.policy_at(line.starts_at)
-        eligible, coverage = coverage_of(
+        order = policy.grant_order
+        paid = coverage_of(
             line,
             policy,
             timeline,
-            lambda unit: [g for g in self._grants_in(unit, policy.grant_order) if g.may_pay(line)],
+            lambda unit: (g for g in self._grants_in(unit, order) if g.may_pay(line)),
             self._draw,
         )
-        self.touched.update(take.grant_id for take in coverage.takes)
-        self._settle(standing, self._position, eligible, coverage)
+        self._keep(standing, self._position, paid)
 
-    def settle(self, charge: Charge) -> None:
-        """Keep a charge's coverage and say what time has made of it."""
-        self.touched.update(take.grant_id for take in charge.coverage.takes)
-        self._settle(
-            self._standing(charge.key), charge.rank, charge.eligible, charge.coverage
-        )
-
-    def _settle(
-        self, standing: StandingLine, rank: Rank, eligible: bool, coverage: Coverage
-    ) -> None:
-        key = (standing.booking_id, standing.line.line_no)
-        timeline, present = self.change.timeline, self.change.present
-        self.after[key] = charge_at(standing, rank, eligible, coverage, timeline, present)
+    def _keep(self, standing: StandingLine, rank: Rank, paid: Paid) -> None:
+        """Keep how a line is paid, and say what the present makes of it."""
+        self.touched.update(take.grant_id for take in paid[1].takes)
+        charge = charge_at(standing, rank, paid, self.change.timeline, self.change.present)
+        self.after[charge.key] = charge
 
     def _standing(self, key: LineKey) -> StandingLine:
         return self.change.lines.get(key) or self.record.charges[key].standing
 
     def _change_line(self, key: LineKey, standing: StandingLine | None) -> None:
-        """Queue a line whose place, scope or cost is another; settle one where only words are."""
+        """Queue a line that must be covered anew; keep the coverage of any other."""
         charge = self.record.charges.get(key)
         if standing is None:
             self.after[key] = None
@@ -155,33 +135,33 @@ class _Walk:
                 self._give_back(charge)
             return
         rank = rank_of(standing, self.change.timeline)
-        if charge is not None and (charge.rank, charge.line) == (rank, standing.line):
-            if key not in self._given_back and self.change.timeline is self.record.timeline:
-                self.settle(charge)
-                return
         if charge is not None:
+            alike = (charge.rank, charge.line) == (rank, standing.line)
+            if alike and self.change.timeline is self.record.timeline:
+                self._keep(standing, rank, (charge.eligible, charge.coverage))
+                return
             self._give_back(charge)
         heappush(self._queue, (rank, key))
 
     def _change_grant(self, grant: Grant) -> None:
         """Free a new or larger grant to whoever wants it; empty one that reads otherwise."""
-        record = self.record.grants.get(grant.grant_id)
-        if record is None:
-            self._rest[grant.grant_id] = grant.quantity or 0
-            self._freed[grant.grant_id] = FIRST_RANK
+        grant_id, record = grant.grant_id, self.record.grants.get(grant.grant_id)
+        if record is not None and record.grant == grant:
             return
-        if record.grant == grant:
-            return
-        if _same_but_quantity(record.grant, grant):
-            rest = self._rest_of(grant.grant_id)
-            if rest == 0:
-                self._freed[grant.grant_id] = FIRST_RANK
-            self._rest[grant.grant_id] = rest + (grant.quantity or 0) - (record.grant.quantity or 0)
-            return
-        while self._displace_last(grant.grant_id):
+        rest = grant.quantity or 0
+        if record is not None and _same_but_quantity(record.grant, grant):
+            rest_before = self._rest_of(grant_id)
+            rest += rest_before - (record.grant.quantity or 0)
+            is_freed = rest_before <= 0
+        else:
+            while record is not None and self._displace_last(grant_id):
+                pass
+            is_freed = True
+        self._rest[grant_id] = rest
+        if is_freed:
+            self._freed[grant_id] = FIRST_RANK
+        while self._rest[grant_id] < 0 and self._displace_last(grant_id):
             pass
-        self._rest[grant.grant_id] = grant.quantity or 0
-        self._freed[grant.grant_id] = FIRST_RANK
 
     def _displace_last(self, grant_id: str, above: Rank = FIRST_RANK) -> bool:
         """Queue the last charge above a rank that takes from a grant; False if there is none."""
@@ -189,22 +169,20 @@ class _Walk:
         if taker is None:
             return False
         self._give_back(taker)
-        if taker.key not in self.change.lines:
-            heappush(self._queue, (taker.rank, taker.key))
+        heappush(self._queue, (taker.rank, taker.key))
         return True
 
     def _give_back(self, charge: Charge) -> None:
-        """Return a charge's takes to their grants; an exhausted one is free from here on."""
-        if charge.key in self._given_back:
-            return
+        """Return a charge's takes to their grants; who was refused an exhausted one may want it."""
         self._given_back.add(charge.key)
         for take in charge.coverage.takes:
-            grant_id = take.grant_id
-            self.touched.add(grant_id)
-            rest = self._rest_of(grant_id)
+            self.touched.add(take.grant_id)
+            if self._grant(take.grant_id).quantity is None:
+                continue
+            rest = self._rest_of(take.grant_id)
             if rest <= 0:
-                self._freed[grant_id] = min(self._freed.get(grant_id, LAST_RANK), charge.rank)
-            self._rest[grant_id] = rest + take.quantity
+                self._freed.setdefault(take.grant_id, charge.rank)
+            self._rest[take.grant_id] = rest + take.quantity
 
     def _draw(self, grant: Grant, need: int) -> int:
         """Take from a grant what is needed, from later charges too; an unlimited one has it."""
@@ -236,13 +214,46 @@ class _Walk:
             self._sorted_grants[unit, order] = grants
         return grants
 
-    def _not_worse(self, grant: Grant) -> frozenset[str]:
-        """List the grants that pay before this one in every order that the account uses."""
-        better: list[set[str]] = []
-        for order in self.change.timeline.grant_orders:
-            ids = [other.grant_id for other in self._grants_in(grant.unit, order)]
-            better.append(set(ids[: ids.index(grant.grant_id) + 1]))
-        return frozenset(set.intersection(*better))
+    def _first_wanting(self) -> Charge | None:
+        """Return the first charge on record that would take of what was freed."""
+        first: Charge | None = None
+        for grant_id, rank in list(self._freed.items()):
+            grant = self._grant(grant_id)
+            if grant.quantity is not None and self._rest[grant_id] <= 0:
+                continue
+            above, better_ids = max(rank, self._position), self._better_ids(grant)
+            found = self.record.first_wanting(grant, above, better_ids, self._given_back)
+            if found is None:
+                del self._freed[grant_id]
+            elif first is None or found.rank < first.rank:
+                first = found
+        return first
+
+    def _better_ids(self, grant: Grant) -> frozenset[str]:
+        """List a grant and those that pay before it whichever of the account's policies holds."""
+        known = self._better.get(grant.grant_id)
+        if known is None:
+            policies = self.change.timeline.policies
+            ids = (self._ids_through(grant, policy) for policy in policies)
+            known = self._better[grant.grant_id] = frozenset(set.intersection(*ids))
+        return known
+
+    def _ids_through(self, grant: Grant, policy: Policy) -> set[str]:
+        book = self.change.timeline.book
+        units = {record.grant.unit for record in self.record.grants.values()}
+        place = book.unit_place(policy, grant.unit)
+        grants = [
+            other
+            for unit in units
+            if book.unit_place(policy, unit) < place
+            for other in self._grants_in(unit, policy.grant_order)
+        ]
+        ids = {other.grant_id for other in grants}
+        for other in self._grants_in(grant.unit, policy.grant_order):
+            ids.add(other.grant_id)
+            if other.grant_id == grant.grant_id:
+                break
+        return ids
 
 
 def _same_but_quantity(before: Grant, after: Grant) -> bool:
