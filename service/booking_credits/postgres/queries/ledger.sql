@@ -230,3 +230,27 @@ set granted = excluded.granted, available = excluded.available, held = excluded.
 insert into due (due_at, account_id)
 select * from unnest($1::timestamptz[], $2::text[])
 on conflict do nothing
+
+-- name: advance_positions
+-- Move partitions on, if they are still this owner's. $1 topic, $2 partition, $3 next offset,
+-- $4 fingerprint, $5 owner, $6 epoch.
+update positions as p
+set next_offset = w.next_offset, fingerprint = w.fingerprint, updated_at = now()
+from unnest($1::text[], $2::integer[], $3::bigint[], $4::bytea[], $5::uuid[], $6::bigint[])
+as w (topic, partition, next_offset, fingerprint, owner, epoch)
+where p.topic = w.topic and p.partition = w.partition
+    and p.owner = w.owner and p.epoch = w.epoch
+returning p.topic, p.partition
+
+-- name: put_dead_letters
+-- A record read again keeps its first letter. $1 to $15 the columns in the table's order.
+insert into dead_letters (
+    dead_letter_id, reason, detail, topic, partition, record_offset, record_timestamp,
+    key, value, headers, source, event_id, type, account_id, received_at
+)
+select * from unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::bigint[],
+    $7::timestamptz[], $8::bytea[], $9::bytea[], $10::jsonb[], $11::text[], $12::text[],
+    $13::text[], $14::text[], $15::timestamptz[]
+)
+on conflict do nothing

@@ -1,0 +1,109 @@
+"""The clock posts every instant at which time changes something, in order, exactly once.
+
+What is due stands in a directory that posting fills. A due instant is posted as a fact whose id
+is made of the account and the instant, so any number of clocks may run and be interrupted. Its
+rows are deleted under the account's lock, which is the lock they were written under.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import structlog
+
+from booking_credits.ledger.facts import TimePassed
+from booking_credits.posting.batch import Arrival, Batch
+from booking_credits.postgres import due
+from booking_credits.postgres.faults import is_worth_retrying
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from booking_credits.posting.batch import Posted
+    from booking_credits.posting.post import Poster
+    from booking_credits.postgres.pool import Pool
+
+SOURCE = "booking-credits/clock"
+TYPE = "time-passed"
+_log = structlog.get_logger("clock")
+
+
+class Clock:
+    """Posts what is due, again and again until it is stopped.
+
+    `now` is asked for the time; what it says is never stored, only compared with what is due.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        poster: Poster,
+        *,
+        now: Callable[[], datetime],
+        posted: Callable[[Posted], None],
+        poll_seconds: float = 0.2,
+        page_size: int = 500,
+    ) -> None:
+        """Look every `poll_seconds`, and post at most `page_size` instants a transaction."""
+        self._pool = pool
+        self._poster = poster
+        self._now = now
+        self._posted = posted
+        self._poll_seconds = poll_seconds
+        self._page_size = page_size
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to post; starting twice is starting once."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="clock")
+
+    async def stop(self) -> None:
+        """Stop; what was being posted is rolled back and due again. Stopping twice is stopping once."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def post_due(self) -> int:
+        """Post a page of what is due by now, and return how many instants that were."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await due.due_by(connection, self._now(), self._page_size)
+            if not rows:
+                return 0
+            recorded_at = self._now()
+            arrivals = tuple(tick(account, at, recorded_at) for at, account in rows)
+            posted = await self._poster.post_within(connection, Batch(arrivals))
+            await due.forget_due(connection, rows)
+        self._posted(posted)
+        return len(rows)
+
+    async def _run(self) -> None:
+        while True:
+            await self._guard(self._post_all)
+            await asyncio.sleep(self._poll_seconds)
+
+    async def _post_all(self) -> None:
+        while await self.post_due():
+            pass
+
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:
+            if not is_worth_retrying(error):
+                raise
+            _log.warning("clock_waits_for_database", error=type(error).__name__)
+            await asyncio.sleep(1)
+
+
+def tick(account_id: str, due_at: datetime, recorded_at: datetime) -> Arrival:
+    """Make the arrival of an instant that has passed for an account."""
+    event_id = f"{account_id}/{due_at.isoformat()}"
+    digest = sha256(event_id.encode()).digest()
+    return Arrival(
+        account_id, TimePassed(due_at), TYPE, SOURCE, event_id, "{}", digest, recorded_at
+    )

@@ -1,0 +1,45 @@
+"""Faults of Postgres, told apart by whether trying again can help."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_CONTENT = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.CharacterNotInRepertoireError,
+    asyncpg.ProgramLimitExceededError,
+)
+
+
+class RowsRefused(Exception):
+    """The database refuses rows for their content; trying again cannot help."""
+
+
+@asynccontextmanager
+async def rows_refused() -> AsyncIterator[None]:
+    """Turn refusals for content into `RowsRefused`, which names the rule and no value."""
+    try:
+        yield
+    except _CONTENT as error:
+        rule = getattr(error, "constraint_name", None)
+        raise RowsRefused(f"{type(error).__name__} {rule or ''}".strip()) from None
+
+
+def is_worth_retrying(error: BaseException) -> bool:
+    """Say whether the same statements may pass later: a lost connection, a deadlock, a restart."""
+    if isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError):
+        return True
+    return isinstance(
+        error,
+        asyncpg.PostgresConnectionError
+        | asyncpg.OperatorInterventionError
+        | asyncpg.InsufficientResourcesError
+        | asyncpg.TransactionRollbackError,
+    )

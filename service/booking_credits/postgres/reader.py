@@ -1,0 +1,238 @@
+"""Reading: what is on record of accounts, as far as a batch needs it.
+
+A batch begins with what its facts name. Where the ledger asks for more (`NotLoaded`), all
+accounts' questions of one kind are answered by one query, a page of charges at a time, so that
+what is read grows with what changes and not with what there is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from booking_credits.ledger.account import (
+    AccountRecord,
+    DueBy,
+    Everything,
+    GrantsEndingAfter,
+    Numbers,
+    TakersBelow,
+    WantingAbove,
+)
+from booking_credits.ledger.charges import FIRST_RANK, LAST_RANK
+from booking_credits.ledger.facts import ACCOUNT_SUBJECT
+from booking_credits.postgres.rows import (
+    buckets_from,
+    charge_from,
+    grant_from,
+    obligation_from,
+)
+from booking_credits.postgres.sql import load_queries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from booking_credits.ledger.account import Need
+    from booking_credits.ledger.facts import Fact
+    from booking_credits.ledger.policies import PolicyBook
+    from booking_credits.postgres.pool import Connection
+
+Pair: TypeAlias = tuple[str, str]
+ReadFact: TypeAlias = "Callable[[str, datetime, str], Fact]"
+
+_SQL = load_queries("ledger.sql")
+
+
+class LedgerReader:
+    """Reads accounts into records, within one transaction; `rows_read` counts what it took."""
+
+    def __init__(
+        self, connection: Connection, book: PolicyBook, read_fact: ReadFact, page_size: int = 64
+    ) -> None:
+        """Read facts by `read_fact(type, occurred_at, payload)`, charges by pages of a size."""
+        self._connection = connection
+        self._book = book
+        self._read_fact = read_fact
+        self._page_size = page_size
+        self.records: dict[str, AccountRecord] = {}
+        self.rows_read = 0
+
+    async def open(
+        self,
+        account_ids: Sequence[str],
+        subjects: Iterable[Pair],
+        bookings: Iterable[Pair],
+        grants: Iterable[Pair],
+        starts: Mapping[str, datetime],
+    ) -> dict[str, AccountRecord]:
+        """Lock accounts and read what a batch names of them.
+
+        `subjects`, `bookings` and `grants` pair an account with a name; `starts` gives the
+        earliest service start that the batch brings to an account.
+        """
+        await self._connection.execute(_SQL["create_accounts"], account_ids)
+        for row in await self._fetch("lock_accounts", account_ids):
+            self.records[row["account_id"]] = self._record(row)
+        own = ((account_id, ACCOUNT_SUBJECT) for account_id in account_ids)
+        await self._read_facts("facts_of_subjects", *_columns({*subjects, *own}))
+        await self._read_bookings(bookings)
+        for row in await self._fetch("balances_of_accounts", account_ids):
+            self.records[row["account_id"]].balances[row["unit"]] = buckets_from(row)
+        await self._read_grants("grants_by_id", *_columns(self._unread_grants(grants)))
+        await self._read_usable_grants(self._earliest(starts))
+        return self.records
+
+    async def answer(self, needs: Sequence[tuple[AccountRecord, Need]]) -> None:
+        """Read what the ledger asked for, one query for each kind of question."""
+        by_kind: dict[type[Need], list[tuple[AccountRecord, Any]]] = defaultdict(list)
+        for record, need in needs:
+            by_kind[type(need)].append((record, need))
+        await self._read_takers(by_kind[TakersBelow])
+        await self._read_wanting(by_kind[WantingAbove])
+        await self._read_due(by_kind[DueBy])
+        await self._read_everything([record for record, _ in by_kind[Everything]])
+        usable = {r.account_id: need.instant for r, need in by_kind[GrantsEndingAfter]}
+        await self._read_usable_grants(usable)
+
+    async def _read_takers(self, asked: list[tuple[AccountRecord, TakersBelow]]) -> None:
+        pages = await self._pages(
+            "takers_below",
+            asked,
+            [r.account_id for r, _ in asked],
+            [need.grant_id for _, need in asked],
+            [need.rank for _, need in asked],
+        )
+        for (record, need), ranks in zip(asked, pages, strict=True):
+            is_last = len(ranks) < self._page_size
+            record.reach.takers_from[need.grant_id] = FIRST_RANK if is_last else min(ranks)
+
+    async def _read_wanting(self, asked: list[tuple[AccountRecord, WantingAbove]]) -> None:
+        pages = await self._pages(
+            "wanting_above",
+            asked,
+            [r.account_id for r, _ in asked],
+            [need.grant.grant_id for _, need in asked],
+            [need.grant.from_at for _, need in asked],
+            [need.grant.to_at for _, need in asked],
+            [need.rank for _, need in asked],
+            ["\n".join(need.better_ids) for _, need in asked],
+        )
+        for (record, need), ranks in zip(asked, pages, strict=True):
+            within = record.reach.wanting_within
+            low, high = within.get(need.grant.grant_id, (need.rank, need.rank))
+            low = low if need.rank == high else need.rank
+            is_last = len(ranks) < self._page_size
+            within[need.grant.grant_id] = (low, LAST_RANK if is_last else max(ranks))
+
+    async def _pages(
+        self, name: str, asked: Sequence[tuple[AccountRecord, Need]], *columns: list[Any]
+    ) -> list[list[str]]:
+        """Read a page of bookings for each question; returns the ranks found for each."""
+        ranks: list[list[str]] = [[] for _ in asked]
+        if not asked:
+            return ranks
+        rows = await self._fetch(name, *columns, self._page_size)
+        for row in rows:
+            ranks[row["question"]].append(row["rank"])
+        await self._read_bookings((row["account_id"], row["booking_id"]) for row in rows)
+        return ranks
+
+    async def _read_due(self, asked: list[tuple[AccountRecord, DueBy]]) -> None:
+        if not asked:
+            return
+        ids, instants = [r.account_id for r, _ in asked], [need.instant for _, need in asked]
+        rows = await self._fetch("bookings_due_by", ids, instants)
+        await self._read_bookings((row["account_id"], row["booking_id"]) for row in rows)
+        await self._read_grants("grants_ended_by", ids, instants)
+        for record, need in asked:
+            record.reach.due_through = need.instant
+
+    async def _read_everything(self, records: list[AccountRecord]) -> None:
+        if not records:
+            return
+        ids = [record.account_id for record in records]
+        await self._read_grants("grants_of_accounts", ids)
+        rows = await self._fetch("bookings_of_accounts", ids)
+        await self._read_bookings((row["account_id"], row["booking_id"]) for row in rows)
+        await self._read_facts("facts_of_accounts", ids)
+        for record in records:
+            record.reach.whole = True
+
+    async def _read_usable_grants(self, after: Mapping[str, datetime]) -> None:
+        if not after:
+            return
+        await self._read_grants("grants_ending_after", list(after), list(after.values()))
+        for account_id, instant in after.items():
+            reach = self.records[account_id].reach
+            reach.grants_after = min(reach.grants_after or instant, instant)
+
+    async def _read_facts(self, name: str, *arguments: object) -> None:
+        """Read facts by subject; subjects that the batch has already added to stay as they are."""
+        by_subject: dict[Pair, list[Fact]] = defaultdict(list)
+        for row in await self._fetch(name, *arguments):
+            fact = self._read_fact(row["type"], row["occurred_at"], row["payload"])
+            by_subject[row["account_id"], row["subject"]].append(fact)
+        for (account_id, subject), facts in by_subject.items():
+            if subject not in self.records[account_id].facts:
+                self.records[account_id].put_facts(subject, facts)
+
+    async def _read_bookings(self, pairs: Iterable[Pair]) -> None:
+        """Read whole bookings that are not in the record yet, with the grants they take from."""
+        unread = sorted({(a, b) for a, b in pairs if b not in self.records[a].lines})
+        if not unread:
+            return
+        for account_id, booking_id in unread:
+            self.records[account_id].lines[booking_id] = ()
+        takes: set[Pair] = set()
+        for row in await self._fetch("charges_of_bookings", *_columns(unread)):
+            charge = charge_from(row)
+            self.records[row["account_id"]].put_charge(charge.key, charge)
+            takes.update((row["account_id"], take.grant_id) for take in charge.coverage.takes)
+        for row in await self._fetch("obligations_of_bookings", *_columns(unread)):
+            obligations = self.records[row["account_id"]].obligations
+            key = (row["booking_id"], row["line_no"])
+            obligations[key] = (*obligations.get(key, ()), obligation_from(row))
+        await self._read_grants("grants_by_id", *_columns(self._unread_grants(takes)))
+
+    async def _read_grants(self, name: str, *arguments: list[Any]) -> None:
+        if not arguments[0]:
+            return
+        for row in await self._fetch(name, *arguments):
+            record = self.records[row["account_id"]]
+            if row["grant_id"] not in record.grants:
+                record.put_grants((grant_from(row),))
+
+    def _unread_grants(self, pairs: Iterable[Pair]) -> list[Pair]:
+        return sorted({(a, g) for a, g in pairs if g not in self.records[a].grants})
+
+    def _earliest(self, starts: Mapping[str, datetime]) -> dict[str, datetime]:
+        """Find the earliest service start among a batch's lines and those on record with them."""
+        earliest = dict(starts)
+        for account_id, record in self.records.items():
+            for charge in record.charges.values():
+                start = charge.line.starts_at
+                earliest[account_id] = min(start, earliest.get(account_id, start))
+        return earliest
+
+    def _record(self, row: Mapping[str, Any]) -> AccountRecord:
+        record = AccountRecord(row["account_id"], self._book, whole=False)
+        last = (row["last_balance_changed"], row["last_overage_detected"])
+        record.numbers = Numbers(
+            row["fact_no"],
+            row["entry_no"],
+            row["sequence"],
+            (*last, row["last_coverage_decided"]),
+        )
+        record.present = row["present"]
+        return record
+
+    async def _fetch(self, name: str, *arguments: object) -> list[Any]:
+        rows = await self._connection.fetch(_SQL[name], *arguments)
+        self.rows_read += len(rows)
+        return rows
+
+
+def _columns(pairs: Iterable[Pair]) -> tuple[list[str], list[str]]:
+    ordered = sorted(pairs)
+    return [pair[0] for pair in ordered], [pair[1] for pair in ordered]

@@ -1,0 +1,231 @@
+"""Writing: what a batch changed of accounts, each row once, whatever passed in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from booking_credits.postgres.rows import (
+    CHARGE_COLUMNS,
+    GRANT_COLUMNS,
+    OBLIGATION_COLUMNS,
+    buckets_row,
+    charge_row,
+    grant_row,
+    obligation_row,
+)
+from booking_credits.postgres.sql import load_queries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from booking_credits.ledger.account import AccountRecord, Outcome
+    from booking_credits.ledger.announcements import Obligation
+    from booking_credits.ledger.charges import Charge, LineKey
+    from booking_credits.ledger.entries import GrantRecord
+    from booking_credits.postgres.pool import Connection
+
+Row: TypeAlias = tuple[object, ...]
+
+_SQL = load_queries("ledger.sql")
+_FACTS = (
+    "account_id",
+    "fact_no",
+    "subject",
+    "type",
+    "source",
+    "event_id",
+    "occurred_at",
+    "recorded_at",
+    "payload",
+    "payload_hash",
+)
+_ENTRIES = (
+    "account_id",
+    "entry_no",
+    "fact_no",
+    "grant_id",
+    "source_bucket",
+    "target_bucket",
+    "quantity",
+    "booking_id",
+    "line_no",
+    "effective_at",
+)
+_ANNOUNCEMENTS = (
+    "account_id",
+    "sequence",
+    "part",
+    "type",
+    "event_id",
+    "fact_no",
+    "recorded_at",
+    "payload",
+)
+_OUTBOX = ("shard", "account_id", "sequence", "part")
+
+
+class LedgerWriter:
+    """Collects the outcomes of a batch, in order, and writes them set by set."""
+
+    def __init__(self) -> None:
+        """Begin with nothing to write."""
+        self.facts: list[Row] = []
+        self.entries: list[Row] = []
+        self.announcements: list[Row] = []
+        self.outbox: list[Row] = []
+        self._records: dict[str, AccountRecord] = {}
+        self._charges: dict[tuple[str, LineKey], Charge | None] = {}
+        self._grants: dict[tuple[str, str], GrantRecord | None] = {}
+        self._obligations: dict[tuple[str, LineKey], tuple[Obligation, ...]] = {}
+        self._balances: set[tuple[str, str]] = set()
+        self._due: set[tuple[datetime, str]] = set()
+
+    def note(self, record: AccountRecord, outcome: Outcome) -> None:
+        """Note an outcome before the record takes it over."""
+        account_id = record.account_id
+        self._records[account_id] = record
+        for key, charge in outcome.charges.items():
+            known_charge = record.charges.get(key)
+            self._charges.setdefault((account_id, key), known_charge)
+            if charge is not None and charge.due_at is not None:
+                if known_charge is None or known_charge.due_at != charge.due_at:
+                    self._due.add((charge.due_at, account_id))
+        for grant_id, grant in outcome.grants.items():
+            known = record.grants.get(grant_id)
+            self._grants.setdefault((account_id, grant_id), known)
+            ends = grant.grant.to_at
+            if ends is not None and (known is None or known.grant.to_at != ends):
+                if not grant.grant.has_ended(outcome.present):
+                    self._due.add((ends, account_id))
+        for key in outcome.obligations:
+            self._obligations.setdefault((account_id, key), record.obligations.get(key, ()))
+        self._balances.update((account_id, unit) for unit in outcome.balances)
+        for number, entry in outcome.entries:
+            booking_id, line_no = entry.line_key or (None, None)
+            self.entries.append(
+                (
+                    account_id,
+                    number,
+                    outcome.numbers.fact,
+                    entry.grant_id,
+                    entry.source,
+                    entry.target,
+                    entry.quantity,
+                    booking_id,
+                    line_no,
+                    outcome.fact.occurred_at,
+                )
+            )
+
+    async def write(self, connection: Connection) -> None:
+        """Write everything that was noted."""
+        await _copy(connection, "facts", _FACTS, self.facts)
+        await _copy(connection, "entries", _ENTRIES, self.entries)
+        await _copy(connection, "announcements", _ANNOUNCEMENTS, self.announcements)
+        await _copy(connection, "outbox", _OUTBOX, self.outbox)
+        await self._write_charges(connection)
+        await self._write_grants(connection)
+        await self._write_obligations(connection)
+        await self._write_balances(connection)
+        await _execute(connection, "put_due", sorted(self._due))
+        await _execute(connection, "update_accounts", [_account_row(r) for r in self._sorted()])
+
+    async def _write_charges(self, connection: Connection) -> None:
+        dropped: list[Row] = []
+        added: list[Row] = []
+        takes_dropped: set[Row] = set()
+        takes_added: set[Row] = set()
+        for (account_id, key), before in sorted(self._charges.items(), key=lambda item: item[0]):
+            after = self._records[account_id].charges.get(key)
+            if before == after:
+                continue
+            if before is not None:
+                dropped.append((account_id, *key))
+                takes_dropped.update(_takes(account_id, before))
+            if after is not None:
+                added.append(charge_row(account_id, after))
+                takes_added.update(_takes(account_id, after))
+        await _execute(connection, "delete_charges", dropped)
+        await _copy(connection, "charges", CHARGE_COLUMNS, added)
+        columns = ("account_id", "grant_id", "rank", "booking_id", "starts_at")
+        gone = sorted(row[:3] for row in takes_dropped - takes_added)
+        await _execute(connection, "delete_takes", gone)
+        await _copy(connection, "takes", columns, sorted(takes_added - takes_dropped))
+
+    async def _write_grants(self, connection: Connection) -> None:
+        dropped: list[Row] = []
+        added: list[Row] = []
+        moved: list[Row] = []
+        for (account_id, grant_id), before in sorted(
+            self._grants.items(), key=lambda item: item[0]
+        ):
+            after = self._records[account_id].grants[grant_id]
+            if before == after:
+                continue
+            if before is not None and before.grant == after.grant:
+                moved.append((account_id, grant_id, *buckets_row(after.buckets)))
+                continue
+            if before is not None:
+                dropped.append((account_id, grant_id))
+            added.append(grant_row(account_id, after))
+        await _execute(connection, "update_buckets", moved)
+        await _execute(connection, "delete_grants", dropped)
+        await _copy(connection, "grants", GRANT_COLUMNS, added)
+
+    async def _write_obligations(self, connection: Connection) -> None:
+        dropped: list[Row] = []
+        added: list[Row] = []
+        for (account_id, key), before in sorted(
+            self._obligations.items(), key=lambda item: item[0]
+        ):
+            if before:
+                dropped.append((account_id, *key))
+            after = self._records[account_id].obligations.get(key, ())
+            added.extend(obligation_row(account_id, obligation) for obligation in after)
+        await _execute(connection, "delete_obligations", dropped)
+        await _copy(connection, "obligations", OBLIGATION_COLUMNS, added)
+
+    async def _write_balances(self, connection: Connection) -> None:
+        rows = [
+            (account_id, unit, *buckets_row(self._records[account_id].balances[unit]))
+            for account_id, unit in sorted(self._balances)
+        ]
+        await _execute(connection, "put_balances", rows)
+
+    def _sorted(self) -> list[AccountRecord]:
+        return [self._records[account_id] for account_id in sorted(self._records)]
+
+
+def _takes(account_id: str, charge: Charge) -> list[Row]:
+    booking_id, starts_at = charge.standing.booking_id, charge.line.starts_at
+    return [
+        (account_id, take.grant_id, charge.rank, booking_id, starts_at)
+        for take in charge.coverage.takes
+    ]
+
+
+def _account_row(record: AccountRecord) -> Row:
+    numbers = record.numbers
+    return (
+        record.account_id,
+        numbers.fact,
+        numbers.entry,
+        numbers.sequence,
+        *numbers.last,
+        record.present,
+    )
+
+
+async def _execute(connection: Connection, name: str, rows: Sequence[Row]) -> None:
+    """Run a statement over rows given as one array for each column."""
+    if rows:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        await connection.execute(_SQL[name], *columns)
+
+
+async def _copy(
+    connection: Connection, table: str, columns: tuple[str, ...], rows: list[Row]
+) -> None:
+    if rows:
+        await connection.copy_records_to_table(table, records=rows, columns=columns)

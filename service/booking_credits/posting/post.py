@@ -1,0 +1,392 @@
+"""Posting: one batch, one transaction.
+
+Positions are moved first, so that a consumer which was replaced fails before it does anything.
+Then events are told from their repetitions, accounts are locked in order, and each fact is
+settled against the record, one after the other; what they change is written once, at the end.
+A fact that cannot be settled, or whose rows the database refuses, becomes a dead letter alone:
+how facts were cut into batches cannot be seen in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+from uuid import UUID, uuid5
+
+from booking_credits.ledger.account import AccountRecord, NotLoaded
+from booking_credits.ledger.admission import admit
+from booking_credits.ledger.facts import (
+    BookingRevised,
+    BookingStarted,
+    CreditsGranted,
+    Fact,
+    PlanRenewed,
+    TimePassed,
+)
+from booking_credits.ledger.grants import plan_grant_id
+from booking_credits.ledger.settlement import settle
+from booking_credits.posting.batch import Arrival, Batch, DeadLetter, Fenced, Origin, Posted
+from booking_credits.posting.shards import shard_of
+from booking_credits.postgres import registry
+from booking_credits.postgres.faults import RowsRefused, rows_refused
+from booking_credits.postgres.reader import LedgerReader
+from booking_credits.postgres.writer import LedgerWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from booking_credits.ledger.account import Outcome
+    from booking_credits.ledger.policies import PolicyBook
+    from booking_credits.postgres.pool import Connection, Pool
+    from booking_credits.postgres.reader import ReadFact
+
+EventKey: TypeAlias = tuple[str, str]
+
+_DEAD_LETTERS = UUID("6a6b8f0e-3f0f-5a53-9d0b-0d6a5ad6c0aa")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One part of an announcement, ready to be published."""
+
+    sequence: int
+    part: int
+    type: str
+    event_id: UUID
+    payload: str
+
+
+class Render(Protocol):
+    """Turns what a fact announces into the events that are published."""
+
+    def __call__(self, arrival: Arrival, outcome: Outcome) -> Sequence[Rendered]:
+        """Return the parts in order of sequence and part."""
+
+
+class Poster:
+    """Posts batches; what needs to know the wire comes in as `read_fact` and `render`."""
+
+    def __init__(
+        self, pool: Pool, book: PolicyBook, *, read_fact: ReadFact, render: Render
+    ) -> None:
+        """Post through a pool, by the policies of a book."""
+        self._pool = pool
+        self._book = book
+        self._read_fact = read_fact
+        self._render = render
+
+    async def post(self, batch: Batch) -> Posted:
+        """Post a batch in a transaction of its own.
+
+        Raises:
+            Fenced: another consumer owns a partition of the batch; nothing was posted.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            return await self.post_within(connection, batch)
+
+    async def post_within(self, connection: Connection, batch: Batch) -> Posted:
+        """Post a batch as part of a transaction that the caller holds."""
+        advances = [
+            (a.topic, a.partition, a.next_offset, a.fingerprint, a.owner, a.epoch)
+            for a in batch.advances
+        ]
+        if not await registry.advance_positions(connection, advances):
+            raise Fenced
+        posted = Posted()
+        await self._post_part(connection, batch.arrivals, posted)
+        letters = [*batch.dead_letters, *posted.dead_letters]
+        posted.dead_letters = letters
+        posted.outcomes.update((d.type or "unknown", d.reason) for d in letters)
+        await registry.put_dead_letters(connection, [_dead_letter_row(d) for d in letters])
+        return posted
+
+    async def _post_part(
+        self, connection: Connection, arrivals: Sequence[Arrival], posted: Posted
+    ) -> None:
+        """Post arrivals, or split them until the one whose rows are refused stands alone."""
+        if not arrivals:
+            return
+        try:
+            async with rows_refused(), connection.transaction():
+                part = await _Part(connection, self._book, self._read_fact, self._render).post(
+                    arrivals
+                )
+        except RowsRefused as refused:
+            if len(arrivals) == 1:
+                posted.dead_letters.append(_letter(arrivals[0], "rows_refused", str(refused)))
+                return
+            middle = len(arrivals) // 2
+            await self._post_part(connection, arrivals[:middle], posted)
+            await self._post_part(connection, arrivals[middle:], posted)
+            return
+        posted.outcomes.update(part.outcomes)
+        posted.entries += part.entries
+        posted.announcements += part.announcements
+        posted.dead_letters.extend(part.dead_letters)
+        posted.shards |= part.shards
+
+
+class _Part:
+    """Arrivals that are posted together, inside a transaction."""
+
+    def __init__(
+        self, connection: Connection, book: PolicyBook, read_fact: ReadFact, render: Render
+    ) -> None:
+        self._connection = connection
+        self._render = render
+        self._reader = LedgerReader(connection, book, read_fact)
+        self._writer = LedgerWriter()
+        self._posted = Posted()
+        self._forgotten: list[EventKey] = []
+
+    async def post(self, arrivals: Sequence[Arrival]) -> Posted:
+        fresh = await self._own(await self._register(arrivals))
+        by_account: dict[str, list[Arrival]] = defaultdict(list)
+        for arrival in fresh:
+            by_account[arrival.account_id].append(arrival)
+        if by_account:
+            await self._reader.open(
+                sorted(by_account),
+                {(a.account_id, a.fact.subject) for a in fresh},
+                _bookings(fresh),
+                _grants(fresh),
+                _starts(fresh),
+            )
+            await self._settle_all(by_account)
+            await self._writer.write(self._connection)
+        await registry.forget_events(self._connection, self._forgotten)
+        self._posted.entries = len(self._writer.entries)
+        self._posted.announcements = len(self._writer.announcements)
+        return self._posted
+
+    async def _register(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
+        """Keep the arrivals whose event was never posted; the same id may come twice in a batch."""
+        first: dict[EventKey, Arrival] = {}
+        repeated: list[Arrival] = []
+        for arrival in arrivals:
+            key = (arrival.source, arrival.event_id)
+            if first.setdefault(key, arrival) is not arrival:
+                repeated.append(arrival)
+        claims = [(*key, a.account_id, a.payload_hash) for key, a in first.items()]
+        new, hashes = await registry.register_events(self._connection, claims)
+        hashes.update((key, first[key].payload_hash) for key in new)
+        fresh = []
+        for key, arrival in first.items():
+            if key in new:
+                fresh.append(arrival)
+            else:
+                repeated.append(arrival)
+        for arrival in repeated:
+            same = hashes[arrival.source, arrival.event_id] == arrival.payload_hash
+            self._repeat(arrival, same=same)
+        return fresh
+
+    def _repeat(self, arrival: Arrival, *, same: bool) -> None:
+        if same:
+            self._posted.outcomes[arrival.type, "duplicate"] += 1
+        else:
+            detail = "an event of this source and id was posted with other content"
+            self._posted.dead_letters.append(_letter(arrival, "event_conflict", detail))
+
+    async def _own(self, arrivals: list[Arrival]) -> list[Arrival]:
+        """Keep the arrivals whose booking is their account's; a booking has one for life."""
+        named: dict[str, str] = {}
+        for arrival in arrivals:
+            if isinstance(arrival.fact, BookingRevised | BookingStarted):
+                named.setdefault(arrival.fact.booking_id, arrival.account_id)
+        owners = await registry.claim_bookings(self._connection, list(named.items()))
+        kept = []
+        for arrival in arrivals:
+            fact = arrival.fact
+            if isinstance(fact, BookingRevised | BookingStarted):
+                if owners[fact.booking_id] != arrival.account_id:
+                    self._refuse(arrival, "other_account", "the booking is another account's")
+                    continue
+            kept.append(arrival)
+        return kept
+
+    async def _settle_all(self, by_account: dict[str, list[Arrival]]) -> None:
+        """Settle every account's arrivals in order; what several of them lack is read at once."""
+        waiting = {account_id: iter(arrivals) for account_id, arrivals in by_account.items()}
+        current: dict[str, Arrival] = {}
+        while waiting:
+            needs = []
+            for account_id in list(waiting):
+                record = self._reader.records[account_id]
+                need = self._settle_account(record, waiting[account_id], current)
+                if need is None:
+                    del waiting[account_id]
+                else:
+                    needs.append((record, need.need))
+            if needs:
+                await self._reader.answer(needs)
+
+    def _settle_account(
+        self, record: AccountRecord, arrivals: Iterable[Arrival], current: dict[str, Arrival]
+    ) -> NotLoaded | None:
+        """Settle an account's arrivals until one asks for more, which is then kept as current."""
+        held = current.pop(record.account_id, None)
+        if held is not None:
+            missing = self._settle(record, held)
+            if missing is not None:
+                current[record.account_id] = held
+                return missing
+        for arrival in arrivals:
+            missing = self._settle(record, arrival)
+            if missing is not None:
+                current[record.account_id] = arrival
+                return missing
+        return None
+
+    def _settle(self, record: AccountRecord, arrival: Arrival) -> NotLoaded | None:
+        """Settle one arrival; whatever it breaks is its own and leaves no trace."""
+        fact = arrival.fact
+        admission = admit(record.facts_of(fact.subject), fact)
+        if admission == "duplicate" or _has_passed(record, fact):
+            self._posted.outcomes[arrival.type, "duplicate"] += 1
+            return None
+        if admission != "accepted":
+            detail = f"{fact.subject} is on record with other content"
+            self._refuse(arrival, admission, detail)
+            return None
+        try:
+            outcome = settle(record, fact)
+            rendered = self._render(arrival, outcome)
+        except NotLoaded as missing:
+            return missing
+        except Exception as error:  # noqa: BLE001 - one fact's failure must not be its neighbours'
+            self._refuse(arrival, "unpostable", type(error).__name__)
+            return None
+        self._keep(record, arrival, outcome, rendered)
+        return None
+
+    def _keep(
+        self,
+        record: AccountRecord,
+        arrival: Arrival,
+        outcome: Outcome,
+        rendered: Sequence[Rendered],
+    ) -> None:
+        writer, account_id, fact_no = self._writer, record.account_id, outcome.numbers.fact
+        writer.note(record, outcome)
+        writer.facts.append(
+            (
+                account_id,
+                fact_no,
+                outcome.fact.subject,
+                arrival.type,
+                arrival.source,
+                arrival.event_id,
+                outcome.fact.occurred_at,
+                arrival.recorded_at,
+                arrival.payload,
+                arrival.payload_hash,
+            )
+        )
+        shard = shard_of(account_id)
+        for part in rendered:
+            place = (account_id, part.sequence, part.part)
+            writer.announcements.append(
+                (
+                    *place,
+                    part.type,
+                    part.event_id,
+                    fact_no,
+                    arrival.recorded_at,
+                    part.payload,
+                )
+            )
+            writer.outbox.append((shard, *place))
+        if rendered:
+            self._posted.shards.add(shard)
+        self._posted.outcomes[arrival.type, "posted"] += 1
+        record.accept(outcome)
+
+    def _refuse(self, arrival: Arrival, reason: str, detail: str) -> None:
+        """Set an arrival aside; its event id is free again for a replay."""
+        self._forgotten.append((arrival.source, arrival.event_id))
+        self._posted.dead_letters.append(_letter(arrival, reason, detail))
+
+
+def _has_passed(record: AccountRecord, fact: Fact) -> bool:
+    """Say whether a fact is an instant that the account's present has reached already."""
+    if not isinstance(fact, TimePassed) or record.present is None:
+        return False
+    return fact.occurred_at <= record.present
+
+
+def _bookings(arrivals: Iterable[Arrival]) -> set[tuple[str, str]]:
+    return {
+        (arrival.account_id, arrival.fact.booking_id)
+        for arrival in arrivals
+        if isinstance(arrival.fact, BookingRevised | BookingStarted)
+    }
+
+
+def _grants(arrivals: Iterable[Arrival]) -> set[tuple[str, str]]:
+    return {
+        (arrival.account_id, grant_id)
+        for arrival in arrivals
+        for grant_id in _grants_named(arrival.fact)
+    }
+
+
+def _grants_named(fact: Fact) -> list[str]:
+    if isinstance(fact, CreditsGranted):
+        return [fact.grant_id]
+    if isinstance(fact, PlanRenewed):
+        return [plan_grant_id(fact, allotment) for allotment in fact.allotments]
+    return []
+
+
+def _starts(arrivals: Iterable[Arrival]) -> dict[str, datetime]:
+    """Find the earliest service start that arrivals bring to each account."""
+    starts: dict[str, datetime] = {}
+    for arrival in arrivals:
+        if isinstance(arrival.fact, BookingRevised):
+            for line in arrival.fact.lines:
+                known = starts.get(arrival.account_id, line.starts_at)
+                starts[arrival.account_id] = min(known, line.starts_at)
+    return starts
+
+
+def _letter(arrival: Arrival, reason: str, detail: str) -> DeadLetter:
+    origin = arrival.origin or Origin(
+        arrival.source, 0, 0, None, None, arrival.payload.encode(), ()
+    )
+    return DeadLetter(
+        reason,
+        detail,
+        origin,
+        arrival.recorded_at,
+        arrival.type,
+        arrival.source,
+        arrival.event_id,
+        arrival.account_id,
+    )
+
+
+def _dead_letter_row(letter: DeadLetter) -> tuple[object, ...]:
+    origin = letter.origin
+    name = f"{origin.topic}/{origin.partition}/{origin.offset}"
+    if not origin.headers and letter.event_id is not None:
+        name = f"{letter.source}/{letter.event_id}"
+    return (
+        uuid5(_DEAD_LETTERS, name),
+        letter.reason,
+        letter.detail,
+        origin.topic,
+        origin.partition,
+        origin.offset,
+        origin.timestamp,
+        origin.key,
+        origin.value,
+        registry.headers_json(origin.headers),
+        letter.source,
+        letter.event_id,
+        letter.type,
+        letter.account_id,
+        letter.received_at,
+    )
