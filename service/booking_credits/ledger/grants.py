@@ -135,4 +135,10 @@ def _plan_grant(fact: PlanRenewed, allotment: Allotment, timeline: Timeline) -> 
 
 def plan_grant_id(fact: PlanRenewed, allotment: Allotment) -> str:
     """Name the grant of a plan line's period; it stays the same in every version."""
-    return f"plan/{fact.plan}/{allotment.plan_line}/{fact.period_start}"
+    plan, plan_line = _escaped(fact.plan), _escaped(allotment.plan_line)
+    return f"plan/{plan}/{plan_line}/{fact.period_start}"
+
+
+def _escaped(name: str) -> str:
+    """Escape the separator, so that no two plan lines share a name."""
+    return name.replace("%", "%25").replace("/", "%2F")

@@ -1,0 +1,5 @@
+"""`python -m booking_credits` is the command `booking-credits`."""
+
+from booking_credits.cli import main
+
+main()
