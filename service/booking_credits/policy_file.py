@@ -160,11 +160,11 @@ def _contradictions(file: _File) -> Iterator[tuple[Place, str]]:
     for name, versions in file.policies.items():
         starts = [_starts_at(version) for version in versions]
         for index, version in enumerate(versions):
-            place = ("policies", name, index)
+            version_place = ("policies", name, index)
             if starts[index] in starts[:index]:
-                yield (*place, "from"), "another version begins at the same time"
+                yield (*version_place, "from"), "another version begins at the same time"
             for reason in _faults_of_order(version.unit_order, kinds):
-                yield (*place, "unit_order"), f"unit_order {reason}"
+                yield (*version_place, "unit_order"), f"unit_order {reason}"
     named: dict[Place, str] = {("default", "policy"): file.default.policy}
     named |= {("locations", location): name for location, name in file.locations.items()}
     for place, name in named.items():

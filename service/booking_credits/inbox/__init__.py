@@ -1,0 +1,1 @@
+"""Inbox: records of Kafka become facts, or dead letters that say why not."""

@@ -1,0 +1,219 @@
+"""Facts from JSON: what an event's data says, as the ledger knows it.
+
+The data has kept its contract once, so that nothing is checked here but what depends on the
+policies. Data on its way in and data on record are read by the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+from pydantic_core import from_json
+
+from booking_credits.ledger.facts import (
+    AccountDescribed,
+    Allotment,
+    BookingRevised,
+    BookingStarted,
+    Correction,
+    CreditsGranted,
+    Fact,
+    Line,
+    Money,
+    PlanRenewed,
+    Scope,
+    TimePassed,
+)
+from booking_credits.ledger.policies import PolicyBook
+
+Data: TypeAlias = dict[str, Any]
+Reader: TypeAlias = Callable[[Data, datetime, PolicyBook], Fact]
+
+# So that thousands of grants still add up within the database's integers.
+STEPS_LIMIT: Final = 10**15
+
+_EVERYTHING: Final = Scope()
+_instant: Final = datetime.fromisoformat
+
+
+class FactError(Exception):
+    """Well-formed data that the policies cannot take; names no value but units and policies."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        """Keep the stable reason and what it is about."""
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def read_fact(type: str, occurred_at: datetime, payload: str, book: PolicyBook) -> Fact:  # noqa: A002
+    """Read a fact from the data of an event that was admitted.
+
+    Raises:
+        FactError: the policies lack a unit or a policy that the data names.
+    """
+    return _READERS[type](from_json(payload), occurred_at, book)
+
+
+def parse_steps(quantity: str, unit: str, book: PolicyBook) -> int:
+    """Turn a decimal into steps of its unit.
+
+    Raises:
+        FactError: the unit is unknown, or the quantity too precise or too large for it.
+    """
+    known = book.units.get(unit)
+    if known is None:
+        raise FactError("unknown_unit", "a unit that the policies do not name")
+    whole, _, decimals = quantity.partition(".")
+    kept = decimals.rstrip("0")
+    if len(kept) > known.scale:
+        raise FactError("too_precise", f"{known.name} has {known.scale} decimals")
+    steps = int(whole + kept.ljust(known.scale, "0"))
+    if steps > STEPS_LIMIT:
+        raise FactError("out_of_range", f"over {STEPS_LIMIT} steps of {known.name}")
+    return steps
+
+
+def _granted(quantity: str, unit: str, book: PolicyBook) -> int | None:
+    if quantity != "unlimited":
+        return parse_steps(quantity, unit, book)
+    parse_steps("0", unit, book)
+    return None
+
+
+def _booking(data: Data, occurred_at: datetime, book: PolicyBook) -> BookingRevised:
+    return BookingRevised(
+        data["booking_id"],
+        data["revision"],
+        occurred_at,
+        _instant(data["booked_at"]),
+        tuple(_line(line, book) for line in data["lines"]),
+        data.get("fallback"),
+        _correction(data),
+    )
+
+
+def _cancellation(data: Data, occurred_at: datetime, _book: PolicyBook) -> BookingRevised:
+    return BookingRevised(
+        data["booking_id"], data["revision"], occurred_at, None, (), None, _correction(data)
+    )
+
+
+def _line(data: Data, book: PolicyBook) -> Line:
+    price = data.get("price")
+    costs = [(unit, parse_steps(cost, unit, book)) for unit, cost in data["costs"].items()]
+    return Line(
+        data["line"],
+        _instant(data["starts_at"]),
+        _instant(data["ends_at"]),
+        data["resource"],
+        data.get("location"),
+        data.get("product_group"),
+        tuple(sorted(costs)),
+        None if price is None else Money(price["amount_minor"], price["currency"]),
+        data.get("payable_by_credits", True),
+        data.get("discounted", False),
+        data.get("online_plan", False),
+    )
+
+
+def _correction(data: Data) -> Correction | None:
+    correction = data.get("correction")
+    return None if correction is None else Correction(correction["actor"], correction["reason"])
+
+
+def _start(data: Data, occurred_at: datetime, _book: PolicyBook) -> BookingStarted:
+    return BookingStarted(data["booking_id"], data.get("line"), occurred_at)
+
+
+def _renewal(data: Data, occurred_at: datetime, book: PolicyBook) -> PlanRenewed:
+    end = data.get("period_end")
+    return PlanRenewed(
+        data["plan"],
+        date.fromisoformat(data["period_start"]),
+        None if end is None else date.fromisoformat(end),
+        data.get("version", 1),
+        tuple(
+            Allotment(
+                allotment["plan_line"],
+                allotment["unit"],
+                _granted(allotment["quantity"], allotment["unit"], book),
+                _scope(allotment),
+                allotment.get("priority", 100),
+            )
+            for allotment in data["allotments"]
+        ),
+        occurred_at,
+    )
+
+
+def _grant(data: Data, occurred_at: datetime, book: PolicyBook) -> CreditsGranted:
+    if data["grant_id"].startswith("plan/"):
+        raise FactError("reserved_id", "grant_id begins as those of plans do")
+    return CreditsGranted(
+        data["grant_id"],
+        data["unit"],
+        _granted(data["quantity"], data["unit"], book),
+        occurred_at,
+        _instant_or_none(data.get("valid_from")),
+        _instant_or_none(data.get("valid_to")),
+        data.get("backdated", False),
+        _scope(data),
+        data.get("priority", 100),
+        data.get("source", "manual"),
+        data.get("paid", False),
+        data.get("member_id"),
+        data["actor"],
+        data["reason"],
+        data.get("reference"),
+    )
+
+
+def _scope(data: Data) -> Scope:
+    scope = data.get("scope")
+    if not scope:
+        return _EVERYTHING
+    dimensions = (scope.get(name) for name in ("resources", "product_groups", "locations"))
+    return Scope(*(tuple(sorted(set(names or ()))) for names in dimensions))
+
+
+def _account(data: Data, occurred_at: datetime, book: PolicyBook) -> AccountDescribed:
+    policy = data.get("policy")
+    if policy is not None and policy not in book.policies:
+        raise FactError("unknown_policy", "a policy that the policies do not name")
+    return AccountDescribed(
+        date.fromisoformat(data["from_date"]),
+        data["zone"],
+        data["cycle"],
+        date.fromisoformat(data["anchor_date"]),
+        policy,
+        data.get("location"),
+        data.get("on_account", False),
+        occurred_at,
+    )
+
+
+def _time(_data: Data, occurred_at: datetime, _book: PolicyBook) -> TimePassed:
+    return TimePassed(occurred_at)
+
+
+def _instant_or_none(text: str | None) -> datetime | None:
+    return None if text is None else _instant(text)
+
+
+_READERS: Final[Mapping[str, Reader]] = MappingProxyType(
+    {
+        "account-opened": _account,
+        "account-changed": _account,
+        "booking-created": _booking,
+        "booking-updated": _booking,
+        "booking-cancelled": _cancellation,
+        "booking-started": _start,
+        "billing-plan-renewed": _renewal,
+        "credits-granted": _grant,
+        "time-passed": _time,
+    }
+)
