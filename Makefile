@@ -11,13 +11,19 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast check format requirements clean
+ENVIRONMENT := .run/environment
+FILE ?= contracts/examples/send/booking-created.json
+.PHONY: help run send test test-fast check format requirements clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY) ## Start Kafka, Postgres and the service, and play a demonstration (ONCE=1: end after it)
 	@PYTHONPATH=deploy $(BIN)/python -m local run $(if $(ONCE),--once)
+
+send: $(READY) ## Send an event to what make run has started (FILE=event.json)
+	@test -f $(ENVIRONMENT) || { echo "Nothing runs here: make run first." >&2; exit 1; }
+	@. ./$(ENVIRONMENT) && $(BIN)/booking-credits send $(FILE)
 
 test: $(READY) ## Run every test, those on a real Kafka and a real Postgres too
 	$(BIN)/python -m pytest

@@ -16,6 +16,7 @@ from local.servers import find_kafka, find_postgres
 from local.supervision import Supervised, UnavailableError
 
 _INTERRUPTED = 128 + signal.SIGINT
+_RUNNING = Path(".run/environment")
 
 _log = logging.getLogger("local")
 
@@ -31,7 +32,8 @@ def main() -> int:
             if arguments.command == "servers":
                 return _show(environment)
             os.environ.update(environment)
-            return _run("migrate") or _run("demo", *(["--once"] if arguments.once else []))
+            with _announced(environment):
+                return _run("migrate") or _run("demo", *(["--once"] if arguments.once else []))
     except UnavailableError as reason:
         _log.error("%s", reason)
         return 1
@@ -64,9 +66,23 @@ def _servers() -> Iterator[dict[str, str]]:
         }
 
 
+@contextlib.contextmanager
+def _announced(environment: dict[str, str]) -> Iterator[None]:
+    """Say in a file where the servers are, for the commands of another terminal."""
+    _RUNNING.parent.mkdir(exist_ok=True)
+    _RUNNING.write_text(_exports(environment), encoding="utf-8")
+    try:
+        yield
+    finally:
+        _RUNNING.unlink(missing_ok=True)
+
+
+def _exports(environment: dict[str, str]) -> str:
+    return "".join(f"export {name}={shlex.quote(text)}\n" for name, text in environment.items())
+
+
 def _show(environment: dict[str, str]) -> int:
-    for name, value in environment.items():
-        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+    sys.stdout.write(_exports(environment))
     sys.stdout.flush()
     _log.info("Both run until Ctrl-C.")
     signal.pause()
