@@ -72,7 +72,7 @@ def _open(before: Iterable[Obligation], wanted: Obligation | None) -> list[Revis
     if known is None:
         status: OverageStatus = "unpriced" if wanted.key.currency is None else "detected"
         return [(wanted, status, wanted.total_minor)]
-    if known.is_open and known.total_minor == wanted.total_minor:
+    if known == replace(wanted, revision=known.revision):
         return []
     revision = replace(wanted, revision=known.revision + 1)
     status = "unpriced" if wanted.key.currency is None else "adjusted"

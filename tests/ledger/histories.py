@@ -1,0 +1,250 @@
+"""Histories: generated facts of one account, in a world so small that they get in each other's way.
+
+Services start within four days on a grid of eight hours; quantities and costs are a few steps.
+So grants run out, lines displace one another, and many things happen at the same time.
+"""
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from hypothesis import strategies as st
+
+from booking_credits.ledger.facts import (
+    AccountDescribed,
+    Allotment,
+    Channel,
+    CreditsGranted,
+    Fact,
+    Line,
+    PlanRenewed,
+    Scope,
+)
+from booking_credits.ledger.policies import PolicyBook
+from builders import (
+    COINS,
+    PACKS,
+    TENANT,
+    a_book,
+    a_booking,
+    a_cancellation,
+    a_grant,
+    a_line,
+    a_renewal,
+    a_start,
+    an_account,
+    an_allotment,
+    at,
+    time_passed,
+)
+
+GRID = timedelta(hours=8)
+FIRST_START = at("2026-03-02 00:00")
+FIRST_DAY = date(2026, 3, 2)
+PLACES = 12  # Places on the grid at which a service may start.
+
+_SCOPES = (
+    Scope(),
+    Scope(),
+    Scope(resources=("fishbowl",)),
+    Scope(resources=("fishbowl", "treehouse")),
+    Scope(product_groups=("rooms",)),
+    Scope(locations=("harbour",)),
+)
+_COSTS: tuple[dict[str, int], ...] = (
+    {"coin": 3},
+    {"coin": 4},
+    {"coin": 9},
+    {"credit": 2},
+    {"credit": 7},
+    {"coin": 3, "credit": 7},
+    {"coin": 10, "credit": 3},
+    {"coin": 7, "credit": 3, "minute": 5},
+    {"credit": 1, "minute": 3},
+    {"coin": 0},
+    {"coin": 0, "credit": 3},
+    {},
+)
+_PRICES = (100, 100, 1000, 1, 0, None)
+_LATER_COINS = replace(
+    COINS, from_at=at("2026-03-03 08:00"), grant_order="specific_first", draw_on="start"
+)
+_LATER_PACKS = replace(
+    PACKS,
+    from_at=at("2026-03-04 00:00"),
+    unit_order=("money", "count", "time"),
+    grant_order="paid_last",
+)
+BOOKS: tuple[PolicyBook, ...] = (
+    a_book(policy="coins"),
+    a_book(policy="tenant", cycle="quarter", zone="America/New_York"),
+    a_book(policy="packs", zone="Asia/Kathmandu", anchor="2026-01-31"),
+    a_book(COINS, _LATER_COINS, TENANT, PACKS, _LATER_PACKS, locations={"mill": "tenant"}),
+    a_book(
+        *(COINS, _LATER_COINS, TENANT, PACKS, _LATER_PACKS),
+        policy="packs",
+        locations={"mill": "coins"},
+        anchor="2026-01-03",
+    ),
+)
+
+books = st.sampled_from(BOOKS)
+# Acts happen before the services, between them and after them.
+_instants = st.integers(-6, PLACES + 6).map(lambda place: FIRST_START + place * GRID)
+_starts = st.integers(0, PLACES - 1).map(lambda place: FIRST_START + place * GRID)
+_days = st.integers(-1, 4).map(lambda day: FIRST_DAY + timedelta(days=day))
+_quantities = st.sampled_from((1, 2, 3, 5, 8, 12, None))
+_scopes = st.sampled_from(_SCOPES)
+_priorities = st.sampled_from((100, 100, 100, 50))
+_units = st.sampled_from(("coin", "coin", "credit", "minute"))
+
+
+@st.composite
+def _lines(draw: st.DrawFn, line_no: int) -> Line:
+    return a_line(
+        line_no,
+        starts=draw(_starts),
+        minutes=draw(st.sampled_from((60, 480))),
+        costs=draw(st.sampled_from(_COSTS)),
+        price=draw(st.sampled_from(_PRICES)),
+        resource=draw(st.sampled_from(("fishbowl", "treehouse"))),
+        location=draw(st.sampled_from(("harbour", "mill", None))),
+        product_group=draw(st.sampled_from(("rooms", "rooms", "desks", "catering"))),
+        discounted=draw(st.sampled_from((False, False, False, False, True))),
+        online_plan=draw(st.sampled_from((False, False, False, False, False, True))),
+    )
+
+
+@st.composite
+def _revised(draw: st.DrawFn, line: Line) -> Line | None:
+    """Keep, move, enlarge, cheapen, reprice or drop a line."""
+    act = draw(st.sampled_from(("keep", "move", "enlarge", "cheapen", "reprice", "drop")))
+    if act == "drop":
+        return None
+    if act == "move":
+        starts_at = draw(_starts)
+        return replace(line, starts_at=starts_at, ends_at=starts_at + timedelta(hours=1))
+    if act == "enlarge":
+        return replace(line, costs=tuple((unit, cost + 4) for unit, cost in line.costs))
+    if act == "cheapen":
+        return replace(line, costs=tuple((unit, cost // 3) for unit, cost in line.costs))
+    if act == "reprice":
+        return replace(line, price=a_line(price=draw(st.sampled_from(_PRICES))).price)
+    return line
+
+
+@st.composite
+def _bookings(draw: st.DrawFn, booking_id: str) -> list[Fact]:
+    """Make a booking, revise it, cancel it, bring it back and start it."""
+    lines = [draw(_lines(number)) for number in range(1, 1 + draw(st.integers(1, 3)))]
+    booked = draw(_instants)
+    channel = draw(_channels)
+    facts: list[Fact] = [a_booking(booking_id, *lines, occurred=booked, channel=channel)]
+    for revision in range(2, 2 + draw(st.integers(0, 3))):
+        occurred = draw(_instants)
+        by = draw(st.sampled_from((None, None, "petra")))
+        kept = [after for line in lines if (after := draw(_revised(line))) is not None]
+        if len(kept) < 3 and draw(st.booleans()):
+            free = min({1, 2, 3} - {line.line_no for line in kept})
+            kept.append(draw(_lines(free)))
+        if kept:
+            lines = kept
+            facts.append(
+                a_booking(
+                    booking_id,
+                    *lines,
+                    revision=revision,
+                    occurred=occurred,
+                    booked=booked,
+                    corrected_by=by,
+                )
+            )
+        else:
+            facts.append(
+                a_cancellation(booking_id, revision=revision, occurred=occurred, corrected_by=by)
+            )
+    for _ in range(draw(st.integers(0, 1))):
+        line_no = draw(st.sampled_from((None, 1, 2)))
+        facts.append(a_start(booking_id, occurred=draw(_instants), line_no=line_no))
+    return facts
+
+
+@st.composite
+def _grants(draw: st.DrawFn, grant_id: str) -> CreditsGranted:
+    """Give credits by hand, for a window or from now on, at times backdated."""
+    return a_grant(
+        grant_id,
+        draw(_quantities),
+        unit=draw(_units),
+        granted=draw(_instants),
+        valid_from=draw(st.none() | _instants),
+        valid_to=draw(st.none() | _instants),
+        backdated=draw(st.booleans()),
+        scope=draw(_scopes),
+        priority=draw(_priorities),
+        paid=draw(st.booleans()),
+    )
+
+
+@st.composite
+def _allotments(draw: st.DrawFn, plan_line: str, unit: str) -> Allotment:
+    return an_allotment(
+        draw(_quantities),
+        plan_line=plan_line,
+        unit=unit,
+        scope=draw(_scopes),
+        priority=draw(_priorities),
+    )
+
+
+@st.composite
+def _renewals(draw: st.DrawFn, plan: str) -> list[PlanRenewed]:
+    """Renew a plan for a period in one or more versions, in windows that may overlap."""
+    period = draw(_days)
+    unit = draw(_units)
+    renewals: list[PlanRenewed] = []
+    for version in range(draw(st.integers(1, 3))):
+        days = draw(st.sampled_from((None, None, 1, 2, 3)))
+        renewals.append(
+            a_renewal(
+                *[draw(_allotments(name, unit)) for name in draw(_plan_lines)],
+                plan=plan,
+                period=period.isoformat(),
+                ends=None if days is None else (period + timedelta(days=days)).isoformat(),
+                version=version,
+                occurred=draw(_instants),
+            )
+        )
+    return renewals
+
+
+_channels: st.SearchStrategy[Channel | None] = st.sampled_from((None, None, "card"))
+_plan_lines = st.sampled_from((("base",), ("base",), ("base", "extra"), ("extra",)))
+
+
+@st.composite
+def _descriptions(draw: st.DrawFn) -> AccountDescribed:
+    return an_account(
+        since=draw(_days).isoformat(),
+        zone=draw(st.sampled_from(("UTC", "America/New_York", "Asia/Kathmandu"))),
+        cycle=draw(st.sampled_from(("month", "quarter", "year"))),
+        anchor=draw(st.sampled_from(("2026-01-01", "2026-01-31", "2026-03-04"))),
+        policy=draw(st.sampled_from((None, "coins", "tenant", "packs"))),
+        occurred=draw(_instants),
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Fact]:
+    """Draw an account's facts, none of which contradicts another, in an order of arrival."""
+    facts: list[Fact] = []
+    for number in range(draw(st.integers(1, 6))):
+        facts += draw(_bookings(f"b{number}"))
+    for number in range(draw(st.integers(0, 3))):
+        facts.append(draw(_grants(f"g{number}")))
+    for number in range(draw(st.integers(0, 2))):
+        facts += draw(_renewals(f"p{number}"))
+    for _ in range(draw(st.sampled_from((0, 0, 1, 2)))):
+        facts.append(draw(_descriptions()))
+    instants: set[datetime] = draw(st.sets(_instants, max_size=3))
+    facts += [time_passed(instant) for instant in sorted(instants)]
+    return draw(st.permutations(facts))

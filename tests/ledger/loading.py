@@ -1,0 +1,178 @@
+"""Loading: feeds a record from a store in small pieces, as a database would.
+
+A `Need` is answered with at least what it asks for. What the record has changed in memory is
+newer than the store, so a booking or grant that it already has is never loaded again.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from booking_credits.ledger.account import (
+    AccountRecord,
+    DueBy,
+    GrantsEndingAfter,
+    Need,
+    NotLoaded,
+    Outcome,
+    TakersBelow,
+    WantingAbove,
+)
+from booking_credits.ledger.admission import admit
+from booking_credits.ledger.charges import LAST_RANK, Charge, LineKey
+from booking_credits.ledger.entries import GrantRecord
+from booking_credits.ledger.facts import (
+    ACCOUNT_SUBJECT,
+    BookingRevised,
+    BookingStarted,
+    CreditsGranted,
+    Fact,
+    PlanRenewed,
+)
+from booking_credits.ledger.grants import OPEN_END, grants_of
+from booking_credits.ledger.settlement import settle
+
+MOST_LOADS = 10_000  # Far more than any history of a test needs.
+
+
+class Loader:
+    """Keeps a partial record of an account whose whole record is the store."""
+
+    def __init__(self, store: AccountRecord, chunk: int) -> None:
+        """Begin with what belongs to the account itself; load `chunk` charges at a time."""
+        self.store = store
+        self.chunk = chunk
+        self.charges_loaded = 0
+        self.record = AccountRecord(store.account_id, store.book, whole=False)
+        self.record.numbers, self.record.present = store.numbers, store.present
+        self.record.balances = dict(store.balances)
+        self.record.put_facts(ACCOUNT_SUBJECT, store.facts_of(ACCOUNT_SUBJECT))
+        self._bookings: set[str] = set()
+
+    def post(self, fact: Fact) -> Outcome | None:
+        """Settle a fact that is news and put it on the partial record, loading what it needs."""
+        self._preload(fact)
+        if admit(self.record.facts_of(fact.subject), fact) != "accepted":
+            return None
+        for _ in range(MOST_LOADS):
+            try:
+                outcome = settle(self.record, fact)
+            except NotLoaded as missing:
+                self._load(missing.need)
+            else:
+                self.record.accept(outcome)
+                return outcome
+        raise AssertionError("a fact needs more than there is")
+
+    def _preload(self, fact: Fact) -> None:
+        """Load the facts of the fact's subject, and the booking or the grants that it names."""
+        if fact.subject not in self.record.facts:
+            self.record.put_facts(fact.subject, self.store.facts_of(fact.subject))
+        if isinstance(fact, BookingRevised | BookingStarted):
+            self._load_booking(fact.booking_id)
+        if isinstance(fact, CreditsGranted | PlanRenewed):
+            self._load_grants(grants_of((fact,), self.record.timeline))
+
+    def _load(self, need: Need) -> None:
+        if isinstance(need, TakersBelow):
+            self._load_takers(need)
+        elif isinstance(need, WantingAbove):
+            self._load_wanting(need)
+        elif isinstance(need, GrantsEndingAfter):
+            self._load_ending_after(need)
+        elif isinstance(need, DueBy):
+            self._load_due(need)
+        else:
+            self._load_everything()
+
+    def _load_takers(self, need: TakersBelow) -> None:
+        takers = [
+            charge
+            for charge in self._ranked()
+            if charge.rank < need.rank
+            and any(take.grant_id == need.grant_id for take in charge.coverage.takes)
+        ][-self.chunk :]
+        self._load_bookings(takers)
+        lowest = takers[0].rank if len(takers) == self.chunk else ""
+        self.record.reach.takers_from[need.grant_id] = lowest
+
+    def _load_wanting(self, need: WantingAbove) -> None:
+        wanting = [
+            charge
+            for charge in self._ranked()
+            if charge.rank > need.rank
+            and need.grant.is_valid_at(charge.line.starts_at)
+            and (
+                charge.short
+                or any(take.grant_id not in need.better_ids for take in charge.coverage.takes)
+            )
+        ][: self.chunk]
+        self._load_bookings(wanting)
+        within = self.record.reach.wanting_within
+        low, high = within.get(need.grant.grant_id, (LAST_RANK, LAST_RANK))
+        if need.rank != high:
+            low = need.rank
+        high = wanting[-1].rank if len(wanting) == self.chunk else LAST_RANK
+        within[need.grant.grant_id] = (low, high)
+
+    def _load_ending_after(self, need: GrantsEndingAfter) -> None:
+        """The one that ended last is sought among those that the record does not have."""
+        ended: list[GrantRecord] = []
+        for grant_id, record in self.store.grants.items():
+            if grant_id in self.record.grants:
+                continue
+            if record.grant.to_at is None or record.grant.to_at > need.instant:
+                self._load_grants([grant_id])
+            else:
+                ended.append(record)
+        last = max(ended, key=_end, default=None)
+        if last is not None:
+            self._load_grants([last.grant.grant_id])
+        self.record.reach.grants_after = need.instant
+
+    def _load_due(self, need: DueBy) -> None:
+        charges = self.store.charges.values()
+        self._load_bookings([c for c in charges if c.due_at and c.due_at <= need.instant])
+        for grant_id, record in self.store.grants.items():
+            if record.buckets.available and record.grant.has_ended(need.instant):
+                self._load_grants([grant_id])
+        self.record.reach.due_through = need.instant
+
+    def _load_everything(self) -> None:
+        self._load_bookings(list(self.store.charges.values()))
+        self._load_grants(self.store.grants)
+        for subject, facts in self.store.facts.items():
+            if subject not in self.record.facts:
+                self.record.put_facts(subject, facts)
+        self.record.reach.whole = True
+
+    def _ranked(self) -> list[Charge]:
+        return [self.store.charges[key] for _, key in self.store._ranked]
+
+    def _load_bookings(self, charges: list[Charge]) -> None:
+        for charge in charges:
+            self._load_booking(charge.standing.booking_id)
+
+    def _load_booking(self, booking_id: str) -> None:
+        """Load a booking's lines, what is owed for them and the grants that they take from."""
+        if booking_id in self._bookings:
+            return
+        self._bookings.add(booking_id)
+        owing = {key for key in self.store.obligations if key[0] == booking_id}
+        for key in owing:
+            self.record.obligations[key] = self.store.obligations[key]
+        for key in self.store.lines.get(booking_id, ()):
+            self._load_charge(key)
+
+    def _load_charge(self, key: LineKey) -> None:
+        charge = self.store.charges[key]
+        self.charges_loaded += 1
+        self.record.put_charge(key, charge)
+        self._load_grants(take.grant_id for take in charge.coverage.takes)
+
+    def _load_grants(self, grant_ids: Iterable[str]) -> None:
+        missing = [i for i in grant_ids if i in self.store.grants and i not in self.record.grants]
+        self.record.put_grants(self.store.grants[i] for i in missing)
+
+
+def _end(record: GrantRecord) -> tuple[datetime, str]:
+    return record.grant.to_at or OPEN_END, record.grant.grant_id

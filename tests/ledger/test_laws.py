@@ -1,0 +1,417 @@
+"""The laws of the ledger, each held against generated histories of an account."""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from datetime import timedelta
+from functools import cache
+from itertools import islice, pairwise
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booking_credits.ledger.account import AccountRecord, Outcome
+from booking_credits.ledger.admission import admit
+from booking_credits.ledger.announcements import (
+    BalanceChanged,
+    CoverageDecided,
+    Obligation,
+    ObligationKey,
+    OverageDetected,
+)
+from booking_credits.ledger.buckets import BUCKETS, Buckets
+from booking_credits.ledger.charges import Charge, LineKey
+from booking_credits.ledger.cover import Covered, cover
+from booking_credits.ledger.entries import Entry, GrantRecord
+from booking_credits.ledger.facts import Fact, Line
+from booking_credits.ledger.grants import Grant
+from booking_credits.ledger.policies import PolicyBook
+from booking_credits.ledger.settlement import settle
+from builders import (
+    ACCOUNT,
+    a_book,
+    a_booking,
+    a_cancellation,
+    a_grant,
+    a_line,
+    at,
+    post,
+    time_passed,
+)
+from ledger.histories import books, histories
+from ledger.loading import Loader
+
+_Content = TypeVar("_Content", BalanceChanged, CoverageDecided, OverageDetected)
+
+RANDOMS = st.randoms(use_true_random=False)
+
+
+@given(books, histories(), RANDOMS)
+def test_order_and_repetition_of_facts_change_nothing(
+    book: PolicyBook, facts: list[Fact], random: Any
+) -> None:
+    """Law 1: any order and any repetition of the same facts ends in the same state."""
+    again = [*facts, *random.choices(facts, k=len(facts))]
+    random.shuffle(again)
+    expected, actual = _posted(book, facts)[0], _posted(book, again)[0]
+    assert _state(expected) == _state(actual)
+
+
+@given(books, histories())
+def test_settling_fact_by_fact_is_covering_all_of_them(book: PolicyBook, facts: list[Fact]) -> None:
+    """Laws 1 and 6: after every fact the record is what the facts so far come to at once."""
+    record = AccountRecord(ACCOUNT, book)
+    for number, fact in enumerate(facts, 1):
+        post(record, [fact])
+        assert _covered(cover(facts[:number], book)) == _state(record)
+
+
+@given(books, histories(), RANDOMS)
+def test_cover_knows_no_order(book: PolicyBook, facts: list[Fact], random: Any) -> None:
+    """Law 1: the definition itself reads facts in whatever order and however often given."""
+    again = [*facts, *facts]
+    random.shuffle(again)
+    assert cover(facts, book) == cover(again, book)
+
+
+@given(books, histories())
+def test_entries_move_quantities_between_buckets(book: PolicyBook, facts: list[Fact]) -> None:
+    """Law 2: every grant's buckets are the fold of its entries, sum up, and are never negative."""
+    record, outcomes = _posted(book, facts)
+    folded: dict[str, dict[str, int]] = {}
+    for entry in _entries(outcomes):
+        assert entry.quantity > 0
+        assert entry.source != entry.target
+        buckets = folded.setdefault(entry.grant_id, dict.fromkeys(BUCKETS, 0))
+        buckets[entry.source] -= entry.quantity
+        buckets[entry.target] += entry.quantity
+        assert all(quantity >= 0 for name, quantity in buckets.items() if name != "granted")
+    for buckets in folded.values():
+        assert 0 == sum(buckets.values())
+        buckets["granted"] = -buckets["granted"]
+    on_record = {i: _quantities(r.buckets) for i, r in record.grants.items() if i in folded}
+    assert folded == on_record
+    untouched = [r.buckets for i, r in record.grants.items() if i not in folded]
+    assert [Buckets()] * len(untouched) == untouched
+
+
+@given(books, histories())
+def test_a_finite_grant_has_granted_what_it_says(book: PolicyBook, facts: list[Fact]) -> None:
+    """Law 2: a finite grant grants its quantity, an unlimited one what was taken."""
+    for record in _posted(book, facts)[0].grants.values():
+        taken = record.buckets.held + record.buckets.drawn
+        expected = taken if record.grant.quantity is None else record.grant.quantity
+        assert expected == record.buckets.granted
+
+
+@given(books, histories())
+def test_no_overage_while_a_grant_that_may_pay_has_a_rest(
+    book: PolicyBook, facts: list[Fact]
+) -> None:
+    """Law 3: a line is short only where every grant that might pay it is used up."""
+    record, _ = _posted(book, facts)
+    for charge in record.charges.values():
+        if charge.eligible and charge.coverage.uncovered != (0, 1):
+            assert [] == [g for g in record.grants.values() if _might_still_pay(g, charge)]
+
+
+@given(books, histories())
+def test_a_line_pays_its_costs_exactly(book: PolicyBook, facts: list[Fact]) -> None:
+    """Law 3: takes come from grants that may pay, and never exceed what the line costs."""
+    record, _ = _posted(book, facts)
+    for charge in record.charges.values():
+        costs = dict(charge.line.costs)
+        taken: dict[str, int] = {}
+        for take in charge.coverage.takes:
+            grant = record.grants[take.grant_id].grant
+            assert _may_pay(grant, charge)
+            taken[grant.unit] = taken.get(grant.unit, 0) + take.quantity
+        assert all(0 < quantity <= costs[unit] for unit, quantity in taken.items())
+
+
+@given(books, histories())
+def test_every_entry_and_every_uncovered_part_is_explained(
+    book: PolicyBook, facts: list[Fact]
+) -> None:
+    """Law 4: entries name their grant and line, uncovered parts their reasons."""
+    for outcome in _posted(book, facts)[1]:
+        for _, entry in outcome.entries:
+            assert entry.grant_id in outcome.grants
+            of_line = {entry.source, entry.target} & {"held", "drawn"}
+            assert bool(of_line) == (entry.line_key is not None)
+        for announcement in outcome.announcements:
+            _assert_explained(announcement.content)
+
+
+@given(books, histories())
+def test_a_line_short_of_credits_names_the_grants_that_refused(
+    book: PolicyBook, facts: list[Fact]
+) -> None:
+    """Law 4: the last decision on a booking gives, by reason, every grant valid at its start."""
+    record, outcomes = _posted(book, facts)
+    for outcome in outcomes[-1:]:
+        for decided in _contents(outcome, CoverageDecided):
+            for line in decided.lines:
+                refused = {i for refusal in line.refusals for i in refusal.grant_ids}
+                valid = {
+                    i
+                    for i, r in record.grants.items()
+                    if r.grant.from_at <= line.charge.line.starts_at
+                    and (r.grant.to_at is None or line.charge.line.starts_at < r.grant.to_at)
+                }
+                assert not line.charge.short or valid <= refused
+
+
+@given(books, histories())
+def test_a_quote_is_the_settlement_thrown_away(book: PolicyBook, facts: list[Fact]) -> None:
+    """Law 6: asking what a fact would change changes nothing, and says what it then changes."""
+    record, _ = _posted(book, facts[:-1])
+    if admit(record.facts_of(facts[-1].subject), facts[-1]) == "accepted":
+        before = deepcopy((_state(record), record.numbers, record.facts))
+        quote = settle(record, facts[-1])
+        assert before == (_state(record), record.numbers, record.facts)
+        record.accept(quote)
+        assert _covered(cover(facts, book)) == _state(record)
+
+
+@given(books, histories())
+def test_balances_fold_from_their_events(book: PolicyBook, facts: list[Fact]) -> None:
+    """Law 7: the changes of balance fold to the balances, each beginning where one ended."""
+    record, outcomes = _posted(book, facts)
+    folded: dict[str, Buckets] = {}
+    for outcome in outcomes:
+        for changed in _contents(outcome, BalanceChanged):
+            assert folded.get(changed.unit, Buckets()) == changed.before
+            folded[changed.unit] = changed.after
+    assert folded == record.balances
+
+
+@given(books, histories())
+def test_obligations_fold_from_their_events(book: PolicyBook, facts: list[Fact]) -> None:
+    """Law 7: the changes of overage fold to what is owed; revisions count from 1 upwards."""
+    record, outcomes = _posted(book, facts)
+    totals: dict[ObligationKey, tuple[int, int]] = {}
+    latest: dict[ObligationKey, Obligation] = {}
+    for outcome in outcomes:
+        for detected in _contents(outcome, OverageDetected):
+            key = detected.obligation.key
+            revision, total = totals.get(key, (0, 0))
+            totals[key] = (revision + 1, total + detected.change_minor)
+            latest[key] = detected.obligation
+            expected = (detected.obligation.revision, detected.obligation.total_minor)
+            assert expected == totals[key]
+    assert latest == {o.key: o for held in record.obligations.values() for o in held}
+
+
+@given(books, histories())
+def test_sequences_prove_that_nothing_was_missed(book: PolicyBook, facts: list[Fact]) -> None:
+    """Law 7: announcements and entries are numbered without gaps, each kind is a chain."""
+    record, outcomes = _posted(book, facts)
+    announcements = [a for outcome in outcomes for a in outcome.announcements]
+    assert list(range(1, len(announcements) + 1)) == [a.sequence for a in announcements]
+    numbers = [number for outcome in outcomes for number, _ in outcome.entries]
+    assert list(range(1, record.numbers.entry + 1)) == numbers
+    assert list(range(1, len(outcomes) + 1)) == [outcome.numbers.fact for outcome in outcomes]
+    for kind in ("balance-changed", "overage-detected", "coverage-decided"):
+        of_kind = [a for a in announcements if a.kind == kind]
+        assert all(a.sequence == b.previous_sequence for a, b in pairwise(of_kind))
+        assert [0] == [a.previous_sequence for a in of_kind[:1]] or not of_kind
+
+
+@given(books, histories())
+def test_decisions_fold_to_the_coverage(book: PolicyBook, facts: list[Fact]) -> None:
+    """Law 7: who reads only what was decided knows how every line is paid."""
+    record, outcomes = _posted(book, facts)
+    decided: dict[str, dict[LineKey, Any]] = {}
+    for outcome in outcomes:
+        for content in _contents(outcome, CoverageDecided):
+            lines = [line.charge for line in content.lines]
+            decided[content.booking_id] = {c.key: (c.line, c.coverage) for c in lines}
+    folded = {key: paid for lines in decided.values() for key, paid in lines.items()}
+    assert folded == {key: (c.line, c.coverage) for key, c in record.charges.items()}
+
+
+@given(books, histories())
+def test_a_rebuild_repeats_every_entry(book: PolicyBook, facts: list[Fact]) -> None:
+    """Law 8: the same facts in their recorded order give the same outcomes."""
+    expected, actual = _posted(book, facts)[1], _posted(book, facts)[1]
+    assert [_comparable(o) for o in expected] == [_comparable(o) for o in actual]
+
+
+@given(books, histories())
+def test_the_same_fact_twice_is_a_duplicate(book: PolicyBook, facts: list[Fact]) -> None:
+    """Law 9: every fact on record is told apart from news."""
+    record, _ = _posted(book, facts)
+    for fact in facts:
+        assert "duplicate" == admit(record.facts_of(fact.subject), fact)
+
+
+@given(books, histories(), st.integers(1, 4), st.lists(st.integers(1, 6), max_size=8))
+def test_neither_batches_nor_loading_can_be_seen(
+    book: PolicyBook, facts: list[Fact], chunk: int, sizes: list[int]
+) -> None:
+    """Law 11: a record fed piece by piece, batch by batch, gives the outcomes of the whole."""
+    store = AccountRecord(ACCOUNT, book)
+    actual: list[Outcome] = []
+    for batch in _batches(facts, sizes):
+        loader = Loader(store, chunk)
+        outcomes = [o for fact in batch if (o := loader.post(fact)) is not None]
+        for outcome in outcomes:
+            store.accept(outcome)
+        actual += outcomes
+    expected = _posted(book, facts)[1]
+    assert [_comparable(o) for o in expected] == [_comparable(o) for o in actual]
+
+
+@pytest.mark.parametrize("act", ["book", "cancel", "grant more", "let time pass"])
+def test_a_posting_costs_what_it_touches(act: str) -> None:
+    """Law 10: among a hundred times as many lines a fact loads no more of them."""
+    few, many = _charges_loaded(act, 1_000), _charges_loaded(act, 100_000)
+    assert few == many
+    assert many < 100
+
+
+def _charges_loaded(act: str, lines: int) -> int:
+    """Count the charges that a fact loads among hourly lines of one credit, 500 of them covered."""
+    facts: dict[str, Fact] = {
+        "book": a_booking("new", _hourly(10), occurred="2019-12-01 00:00"),
+        "cancel": a_cancellation("b0000010", occurred="2019-12-02 00:00"),
+        "grant more": a_grant("more", 5, unit="credit", valid_to="2021-01-01 00:00", **_BACKDATED),
+        "let time pass": time_passed("2020-01-01 00:00"),
+    }
+    loader = Loader(_busy_account(lines), chunk=20)
+    outcome = loader.post(facts[act])
+    assert outcome is not None
+    assert outcome.charges
+    return loader.charges_loaded
+
+
+_BACKDATED: Any = {"granted": "2019-12-01 00:00", "valid_from": "2020-01-01 00:00"}
+
+
+@cache
+def _busy_account(lines: int) -> AccountRecord:
+    book = a_book(policy="packs")
+    facts: list[Fact] = [
+        a_booking(f"b{number:07}", _hourly(number), occurred="2019-12-01 00:00")
+        for number in range(lines)
+    ]
+    facts.append(a_grant("pack", 500, unit="credit", **_BACKDATED))
+    covered = cover(facts, book)
+    record = AccountRecord(ACCOUNT, book)
+    for fact in facts:
+        record.put_facts(fact.subject, [fact])
+    record.put_grants(GrantRecord(grant, buckets) for grant, buckets in covered.grants.values())
+    for key, charge in covered.charges.items():
+        record.put_charge(key, charge)
+    return record
+
+
+def _hourly(number: int) -> Line:
+    return a_line(starts=at("2020-01-01 00:00") + timedelta(hours=number), costs={"credit": 1})
+
+
+def _posted(book: PolicyBook, facts: Iterable[Fact]) -> tuple[AccountRecord, list[Outcome]]:
+    record = AccountRecord(ACCOUNT, book)
+    return record, post(record, facts)
+
+
+def _state(record: AccountRecord) -> dict[str, Any]:
+    """Say what is on record, apart from how it came about."""
+    held = [o for obligations in record.obligations.values() for o in obligations]
+    assert [] == [o for o in held if not o.is_open and o.total_minor]
+    owed = {
+        (o.key.booking_id, o.key.line_no): (
+            *(o.key.period_start, o.period_end, o.zone),
+            *(o.key.channel, o.key.currency, o.total_minor),
+        )
+        for o in held
+        if o.is_open
+    }
+    assert len(owed) == len([o for o in held if o.is_open])
+    grants = {i: (r.grant, r.buckets) for i, r in record.grants.items()}
+    balances = {unit: b for unit, b in record.balances.items() if b != Buckets()}
+    return {"charges": record.charges, "grants": grants, "owed": owed, "balances": balances}
+
+
+def _covered(covered: Covered) -> dict[str, Any]:
+    """Say what facts come to, in the shape of `_state`."""
+    balances: dict[str, Buckets] = {}
+    for grant, buckets in covered.grants.values():
+        balances[grant.unit] = _sum(balances.get(grant.unit, Buckets()), buckets)
+    return {
+        "charges": covered.charges,
+        "grants": covered.grants,
+        "owed": {
+            key: (o.period_start, o.period_end, o.zone, o.channel, o.currency, o.total_minor)
+            for key, o in covered.owed.items()
+        },
+        "balances": {unit: b for unit, b in balances.items() if b != Buckets()},
+    }
+
+
+def _sum(one: Buckets, other: Buckets) -> Buckets:
+    return Buckets(*(getattr(one, name) + getattr(other, name) for name in BUCKETS))
+
+
+def _quantities(buckets: Buckets) -> dict[str, int]:
+    return {name: getattr(buckets, name) for name in BUCKETS}
+
+
+def _entries(outcomes: Iterable[Outcome]) -> list[Entry]:
+    return [entry for outcome in outcomes for _, entry in outcome.entries]
+
+
+def _contents(outcome: Outcome, kind: type[_Content]) -> list[_Content]:
+    return [a.content for a in outcome.announcements if isinstance(a.content, kind)]
+
+
+def _comparable(outcome: Outcome) -> str:
+    """Write an outcome down, mappings sorted; what its timeline is shows in everything else."""
+    mappings = (outcome.charges, outcome.grants, outcome.obligations, outcome.balances)
+    return repr(
+        (
+            *(outcome.fact, outcome.numbers, outcome.present, outcome.entries),
+            *(sorted(mapping.items()) for mapping in map(_text_keys, mappings)),
+            outcome.announcements,
+        )
+    )
+
+
+def _text_keys(mapping: Any) -> dict[str, str]:
+    return {repr(key): repr(value) for key, value in mapping.items()}
+
+
+def _may_pay(grant: Grant, charge: Charge) -> bool:
+    """Say by the letter whether a grant may pay a charge."""
+    line, scope = charge.line, grant.scope
+    return (
+        grant.from_at <= line.starts_at
+        and (grant.to_at is None or line.starts_at < grant.to_at)
+        and dict(line.costs).get(grant.unit, 0) > 0
+        and (scope.resources == () or line.resource in scope.resources)
+        and (scope.product_groups == () or line.product_group in scope.product_groups)
+        and (scope.locations == () or line.location in scope.locations)
+    )
+
+
+def _might_still_pay(record: GrantRecord, charge: Charge) -> bool:
+    buckets = record.buckets
+    has_rest = record.grant.quantity is None or buckets.available + buckets.expired > 0
+    return has_rest and _may_pay(record.grant, charge)
+
+
+def _assert_explained(content: object) -> None:
+    if isinstance(content, OverageDetected) and content.obligation.is_open:
+        assert content.refusals
+    if isinstance(content, CoverageDecided):
+        for line in content.lines:
+            assert line.charge.short == bool(line.refusals)
+
+
+def _batches(facts: list[Fact], sizes: list[int]) -> list[list[Fact]]:
+    """Cut facts into batches of these sizes, the rest one by one."""
+    rest = iter(facts)
+    batches = [list(islice(rest, size)) for size in sizes]
+    return [*batches, *([fact] for fact in rest)]
