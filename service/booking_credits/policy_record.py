@@ -1,0 +1,74 @@
+"""Policies on record: a ledger goes on by the rules by which it was computed.
+
+The coverage on record was computed by the policies of its time. Other rules for the same name
+would make the record contradict its own facts, so the service does not start with them. New units
+and policies are welcome: nothing on record names them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import date
+from typing import TYPE_CHECKING
+
+from booking_credits.postgres.policy_rules import record_rules, recorded_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from booking_credits.ledger.policies import PolicyBook
+    from booking_credits.postgres.pool import Connection
+
+_WELCOME = ("unit ", "policy ")
+
+
+class PoliciesDiffer(Exception):
+    """The policies are not those by which this ledger was computed."""
+
+
+async def keep_policies(connection: Connection, book: PolicyBook) -> None:
+    """Put new rules on record.
+
+    Raises:
+        PoliciesDiffer: a rule on record is missing or reads otherwise.
+    """
+    rules = rules_of(book)
+    known = await recorded_rules(connection)
+    faults = list(_faults(rules, known))
+    if faults:
+        raise PoliciesDiffer("\n".join(faults))
+    await record_rules(connection, {n: rule for n, rule in rules.items() if n not in known})
+
+
+def rules_of(book: PolicyBook) -> dict[str, str]:
+    """Return every rule of a book as canonical JSON, by name."""
+    rules: dict[str, object] = {"default": asdict(book.default)}
+    rules.update((f"unit {name}", asdict(unit)) for name, unit in book.units.items())
+    rules.update((f"location {name}", policy) for name, policy in book.locations.items())
+    for name, versions in book.policies.items():
+        rules[f"policy {name}"] = [asdict(version) for version in versions]
+    return {
+        name: json.dumps(rule, sort_keys=True, default=_plain)
+        for name, rule in sorted(rules.items())
+    }
+
+
+def _faults(rules: Mapping[str, str], known: Mapping[str, str]) -> Iterator[str]:
+    for name, rule in known.items():
+        if name not in rules:
+            yield f"{name}: is on record and missing here"
+        elif rules[name] != rule:
+            yield f"{name}: differs from the one on record"
+    if known:
+        for name in rules:
+            if name not in known and not name.startswith(_WELCOME):
+                yield f"{name}: is new, and lines on record were covered without it"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
