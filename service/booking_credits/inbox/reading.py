@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from booking_credits.ledger.policies import PolicyBook
 
-__all__ = ["read_fact", "read_record"]
+__all__ = ["hash_of", "read_fact", "read_record"]
 
 _HINT_LIMIT = 256
 
@@ -40,6 +40,11 @@ def read_record(origin: Origin, book: PolicyBook, received_at: datetime) -> Arri
         )
 
 
+def hash_of(type: str, occurred_at: datetime, payload: str) -> bytes:  # noqa: A002
+    """Digest what an event says; the same content has the same hash, whatever its id."""
+    return sha256(f"{type}\n{occurred_at.isoformat()}\n{payload}".encode()).digest()
+
+
 def _arrival(
     event: ReceivedEvent, origin: Origin, book: PolicyBook, received_at: datetime
 ) -> Arrival:
@@ -55,7 +60,7 @@ def _arrival(
         event.source,
         event.id,
         payload,
-        sha256(f"{event.type}\n{event.occurred_at.isoformat()}\n{payload}".encode()).digest(),
+        hash_of(event.type, event.occurred_at, payload),
         received_at,
         origin,
     )

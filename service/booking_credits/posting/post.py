@@ -34,10 +34,11 @@ from booking_credits.postgres.reader import LedgerReader
 from booking_credits.postgres.writer import LedgerWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from booking_credits.ledger.account import Outcome
+    from booking_credits.ledger.entries import GrantRecord
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.postgres.pool import Connection, Pool
     from booking_credits.postgres.reader import ReadFact
@@ -61,8 +62,10 @@ class Rendered:
 class Render(Protocol):
     """Turns what a fact announces into the events that are published."""
 
-    def __call__(self, arrival: Arrival, outcome: Outcome) -> Sequence[Rendered]:
-        """Return the parts in order of sequence and part."""
+    def __call__(
+        self, arrival: Arrival, outcome: Outcome, grants: Mapping[str, GrantRecord]
+    ) -> Sequence[Rendered]:
+        """Return the parts in order of sequence and part; `grants` are those before the outcome."""
 
 
 class Poster:
@@ -253,7 +256,7 @@ class _Part:
             return None
         try:
             outcome = settle(record, fact)
-            rendered = self._render(arrival, outcome)
+            rendered = self._render(arrival, outcome, record.grants)
         except NotLoaded as missing:
             return missing
         except Exception as error:  # noqa: BLE001 - one fact's failure must not be its neighbours'
