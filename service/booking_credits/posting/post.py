@@ -26,12 +26,12 @@ from booking_credits.ledger.facts import (
 )
 from booking_credits.ledger.grants import plan_grant_id
 from booking_credits.ledger.settlement import settle
-from booking_credits.posting.batch import Arrival, Batch, DeadLetter, Fenced, Origin, Posted
-from booking_credits.posting.shards import shard_of
 from booking_credits.postgres import registry
 from booking_credits.postgres.faults import RowsRefused, rows_refused
 from booking_credits.postgres.reader import LedgerReader
 from booking_credits.postgres.writer import LedgerWriter
+from booking_credits.posting.batch import Arrival, Batch, DeadLetter, Fenced, Origin, Posted
+from booking_credits.posting.shards import shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
