@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.charges import Charge, LineKey
     from booking_credits.ledger.entries import Entry, GrantRecord
-    from booking_credits.ledger.facts import BookingFact, Fact
+    from booking_credits.ledger.facts import BookingFact, Fact, GrantFact
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.reasons import Refusal
 
@@ -93,8 +93,7 @@ def _change(record: AccountRecord, fact: Fact) -> Change:
     if isinstance(fact, BookingRevised | BookingStarted):
         return Change(timeline, present, _revised_lines(record, fact), {})
     if isinstance(fact, CreditsGranted | PlanRenewed):
-        known = [f for f in record.facts_of(fact.subject) if isinstance(f, _GRANT_FACTS)]
-        return Change(timeline, present, {}, grants_of((*known, fact), timeline))
+        return Change(timeline, present, {}, _named_grants(record, fact))
     if isinstance(fact, TimePassed):
         due, ended = record.due_by(fact.occurred_at)
         lines = {key: record.charges[key].standing for key in due}
@@ -104,6 +103,13 @@ def _change(record: AccountRecord, fact: Fact) -> Change:
 
 
 _GRANT_FACTS = (CreditsGranted, PlanRenewed)
+
+
+def _named_grants(record: AccountRecord, fact: GrantFact) -> dict[str, Grant]:
+    """Read the grants that a fact names, together with what is known of them."""
+    known = (f for f in record.facts_of(fact.subject) if isinstance(f, _GRANT_FACTS))
+    grants = grants_of((*known, fact), record.timeline)
+    return {grant_id: grants[grant_id] for grant_id in grants_of((fact,), record.timeline)}
 
 
 def _revised_lines(record: AccountRecord, fact: BookingFact) -> dict[LineKey, StandingLine | None]:
