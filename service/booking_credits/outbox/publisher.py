@@ -1,0 +1,127 @@
+"""Publisher: writes a page of announcements to Kafka and waits until all of it is there."""
+
+from __future__ import annotations
+
+from asyncio import gather, timeout
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import structlog
+from aiokafka.errors import ProducerClosed
+from aiokafka.partitioner import DefaultPartitioner
+
+from booking_credits_contracts import write_headers
+
+if TYPE_CHECKING:
+    from asyncio import Future
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from aiokafka import AIOKafkaProducer
+
+    from booking_credits.postgres.outbox_queue import Queued
+
+ProducerFactory: TypeAlias = "Callable[[], AIOKafkaProducer]"
+Target: TypeAlias = tuple[str, int]
+
+_START_TIMEOUT_SECONDS: Final = 20
+_PUBLISH_TIMEOUT_SECONDS: Final = 30
+_STOP_TIMEOUT_SECONDS: Final = 5
+
+_log = structlog.get_logger("outbox")
+
+
+class Publisher:
+    """Publishes as CloudEvents in binary mode, keyed by account.
+
+    A failure costs the producer: after one, an idempotent producer may refuse whatever follows.
+    """
+
+    def __init__(
+        self, producer_factory: ProducerFactory, topics: Mapping[str, str], source: str
+    ) -> None:
+        """Publish each type of event to its topic, as events of a source.
+
+        The factory makes producers that are idempotent, wait for all replicas and are not started.
+        """
+        self._producer_factory = producer_factory
+        self._topics = topics
+        self._source = source
+        self._producer: AIOKafkaProducer | None = None
+
+    async def publish(self, page: Sequence[Queued]) -> None:
+        """Publish in order and return once Kafka has everything.
+
+        Raises whatever went wrong; then part of the page may have been published.
+        """
+        try:
+            producer = self._producer or await self._start()
+            async with timeout(_PUBLISH_TIMEOUT_SECONDS):
+                await self._send(producer, page)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Give the producer up, with whatever it has not published."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        # A producer waits for what it still has to publish, with Kafka away for ever (aiokafka
+        # 0.14). So that goes first, and with it the task that would publish it.
+        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
+        if producer._sender.sender_task is not None:  # noqa: SLF001
+            producer._sender.sender_task.cancel()  # noqa: SLF001
+        try:
+            async with timeout(_STOP_TIMEOUT_SECONDS):
+                await producer.stop()
+        except Exception as error:  # noqa: BLE001 - what is given up may fail as it likes
+            _log.warning("producer_not_stopped", error=type(error).__name__)
+
+    async def _start(self) -> AIOKafkaProducer:
+        self._producer = self._producer_factory()
+        async with timeout(_START_TIMEOUT_SECONDS):
+            await self._producer.start()
+        return self._producer
+
+    async def _send(self, producer: AIOKafkaProducer, page: Sequence[Queued]) -> None:
+        """Send a partition's events in as few batches as they fit into, one after the other."""
+        by_key: dict[tuple[str, str], list[Queued]] = defaultdict(list)
+        for queued in page:
+            by_key[self._topics[queued.type], queued.account_id].append(queued)
+        by_target: dict[Target, list[Queued]] = defaultdict(list)
+        for (topic, account_id), events in by_key.items():
+            partitions = sorted(await producer.partitions_for(topic))
+            partition = DefaultPartitioner()(account_id.encode(), partitions, partitions)
+            by_target[topic, partition].extend(events)
+        await gather(
+            *(self._send_to(producer, target, events) for target, events in by_target.items())
+        )
+
+    async def _send_to(
+        self, producer: AIOKafkaProducer, target: Target, events: Iterable[Queued]
+    ) -> None:
+        topic, partition = target
+        sent: list[Future[object]] = []
+        batch = producer.create_batch()
+        for queued in events:
+            record = self._record(queued)
+            if batch.append(timestamp=None, **record) is None:
+                sent.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+                batch.append(timestamp=None, **record)
+        sent.append(await producer.send_batch(batch, topic, partition=partition))
+        await gather(*sent)
+
+    def _record(self, queued: Queued) -> dict[str, object]:
+        headers = write_headers(
+            id=str(queued.event_id),
+            source=self._source,
+            type=queued.type,
+            time=queued.recorded_at,
+            subject=queued.account_id,
+        )
+        return {
+            "key": queued.account_id.encode(),
+            "value": queued.payload.encode(),
+            "headers": headers,
+        }

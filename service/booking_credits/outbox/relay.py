@@ -1,0 +1,151 @@
+"""Relay: publishes what waits in the outbox, in order for each account, at least once.
+
+Of all relays one leads a shard at a time. It reads a page, publishes it, waits until Kafka has
+all of it, and removes it: whatever goes wrong in between, the page is published again, with the
+same ids. Some of it may then be there twice, but nothing is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from booking_credits.outbox.publisher import Publisher
+from booking_credits.posting.shards import SHARDS
+from booking_credits.retries import retry_delay_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from booking_credits.outbox.publisher import ProducerFactory
+    from booking_credits.postgres.outbox_queue import OutboxQueue
+
+_POLL_SECONDS: Final = 0.1
+_LEAD_EVERY_SECONDS: Final = 1.0
+_STOP_TIMEOUT_SECONDS: Final = 5.0
+
+_log = structlog.get_logger("outbox")
+
+
+class NoLongerLeading(Exception):  # noqa: N818 - what it says, as Fenced does
+    """The session that led the shards is not the one that asked."""
+
+
+@dataclass
+class RelayState:
+    """How publishing goes, for whoever watches.
+
+    `oldest_unpublished` is when the first of what waited at the last look was recorded.
+    """
+
+    led: set[int] = field(default_factory=set)
+    oldest_unpublished: datetime | None = None
+    last_looked_at: datetime | None = None
+    last_published_at: datetime | None = None
+    published: int = 0
+    failures: int = 0
+    failures_in_a_row: int = 0
+
+
+class Relay:
+    """Publishes the shards that it can come to lead, until it is stopped."""
+
+    def __init__(
+        self,
+        queue: OutboxQueue,
+        producer_factory: ProducerFactory,
+        topics: Mapping[str, str],
+        *,
+        source: str = "booking-credits",
+        shards: Iterable[int] = range(SHARDS),
+    ) -> None:
+        """Publish each type of event to its topic, by producers as `Publisher` wants them."""
+        self.state = RelayState()
+        self._queue = queue
+        self._publisher = Publisher(producer_factory, topics, source)
+        self._shards = frozenset(shards)
+        self._wake = asyncio.Event()
+        self._lead_next_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Say that there is something to publish."""
+        self._wake.set()
+
+    def start(self) -> None:
+        """Begin to publish; starting twice is starting once."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="relay")
+
+    async def stop(self) -> None:
+        """Stop within seconds; what was not published stays queued."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.cancel()
+        await asyncio.wait([task], timeout=_STOP_TIMEOUT_SECONDS)
+        await self._publisher.close()
+        await self._queue.close()
+        self.state.led.clear()
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                await self._publish_all()
+            except Exception as error:  # noqa: BLE001 - whatever it is, what is queued must go out
+                await self._recover(error)
+            else:
+                self.state.failures_in_a_row = 0
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
+
+    async def _recover(self, error: Exception) -> None:
+        state = self.state
+        state.failures += 1
+        delay = retry_delay_seconds(state.failures_in_a_row)
+        state.failures_in_a_row += 1
+        _log.warning("publishing_failed", error=type(error).__name__, again_in_seconds=delay)
+        await asyncio.sleep(delay)
+
+    async def _publish_all(self) -> None:
+        """Publish a page of each shard in turn until nothing waits."""
+        await self._lead()
+        while True:
+            waiting = await self._queue.find_waiting(self.state.led)
+            self.state.last_looked_at = datetime.now(UTC)
+            self.state.oldest_unpublished = waiting[0][1] if waiting else None
+            if not waiting:
+                return
+            for shard, _ in waiting:
+                await self._publish_page(shard)
+
+    async def _publish_page(self, shard: int) -> None:
+        page = await self._queue.read_page(shard)
+        if not page:
+            return
+        await self._publisher.publish(page)
+        if not await self._queue.remove(shard, page):
+            await self._queue.close()
+            raise NoLongerLeading
+        self.state.published += len(page)
+        self.state.last_published_at = datetime.now(UTC)
+
+    async def _lead(self) -> None:
+        """Try to lead what another relay may have left, once in a while."""
+        if not self._queue.is_open:
+            self.state.led.clear()
+            await self._queue.open()
+            self._lead_next_at = 0.0
+        if time.monotonic() < self._lead_next_at:
+            return
+        for shard in sorted(self._shards - self.state.led):
+            if await self._queue.lead(shard):
+                self.state.led.add(shard)
+        self._lead_next_at = time.monotonic() + _LEAD_EVERY_SECONDS

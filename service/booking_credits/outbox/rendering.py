@@ -1,0 +1,240 @@
+"""Rendering: what a fact announces, as the events that are published.
+
+Rendering the same announcement again gives the same ids and the same text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from uuid import UUID, uuid5
+
+from pydantic_core import to_json
+
+from booking_credits.ledger.announcements import BalanceChanged, CoverageDecided, OverageDetected
+from booking_credits.ledger.buckets import BUCKETS
+from booking_credits.ledger.charges import cash_for, needed
+from booking_credits.posting.post import Rendered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from booking_credits.ledger.account import Outcome
+    from booking_credits.ledger.announcements import Announcement, DecidedLine, Obligation
+    from booking_credits.ledger.entries import Entry, GrantRecord
+    from booking_credits.ledger.policies import PolicyBook
+    from booking_credits.ledger.reasons import Refusal
+    from booking_credits.posting.batch import Arrival
+
+Json: TypeAlias = dict[str, Any]
+
+PART_LIMIT_BYTES: Final = 256 * 1024
+
+_NAMESPACE: Final = UUID("0d6f1b6e-59a3-5c52-8f0e-64f1c2a7b9d3")
+_SPLIT_BY: Final = {"balance-changed": "entries", "coverage-decided": "lines"}
+# For the numbers of the part and of all parts, which are known only in the end.
+_NUMBERS_BYTES: Final = 16
+
+
+def render(arrival: Arrival, outcome: Outcome, grants: Mapping[str, GrantRecord]) -> list[Rendered]:
+    """Render what an outcome announces, part by part.
+
+    `grants` are those on record before the outcome: a take may be of one that it leaves alone.
+    """
+    renderer = _Renderer(arrival, outcome, grants)
+    return [
+        part for announcement in outcome.announcements for part in renderer.parts_of(announcement)
+    ]
+
+
+class _Renderer:
+    """Renders the announcements of one outcome."""
+
+    def __init__(
+        self, arrival: Arrival, outcome: Outcome, grants: Mapping[str, GrantRecord]
+    ) -> None:
+        self._arrival = arrival
+        self._book: PolicyBook = outcome.timeline.book
+        self._changed = outcome.grants
+        self._grants = grants
+        self._cause = {
+            "fact": outcome.numbers.fact,
+            "type": arrival.type,
+            "source": arrival.source,
+            "id": arrival.event_id,
+            "occurred_at": outcome.fact.occurred_at,
+        }
+
+    def parts_of(self, announcement: Announcement) -> list[Rendered]:
+        """Render one announcement; a part holds more than the limit only in a single item."""
+        account_id, sequence = self._arrival.account_id, announcement.sequence
+        event = {
+            "account_id": account_id,
+            "sequence": sequence,
+            "previous_sequence": announcement.previous_sequence,
+            "part": 1,
+            "parts": 1,
+            "recorded_at": self._arrival.recorded_at,
+            "cause": self._cause,
+            **self._content(announcement),
+        }
+        payloads = [to_json(event)]
+        if len(payloads[0]) > PART_LIMIT_BYTES and announcement.kind in _SPLIT_BY:
+            payloads = _split(event, _SPLIT_BY[announcement.kind])
+        return [
+            Rendered(
+                sequence,
+                part,
+                announcement.kind,
+                uuid5(_NAMESPACE, f"{account_id}/{sequence}/{part}"),
+                payload.decode(),
+            )
+            for part, payload in enumerate(payloads, 1)
+        ]
+
+    def _content(self, announcement: Announcement) -> Json:
+        match announcement.content:
+            case BalanceChanged() as changed:
+                return self._balance(changed)
+            case OverageDetected() as overage:
+                return self._overage(overage)
+            case CoverageDecided() as decided:
+                return self._coverage(decided)
+
+    def _balance(self, changed: BalanceChanged) -> Json:
+        scale = self._book.units[changed.unit].scale
+        before, after = (
+            {bucket: decimal_text(getattr(buckets, bucket), scale) for bucket in BUCKETS}
+            for buckets in (changed.before, changed.after)
+        )
+        entries = [_entry(number, entry, scale) for number, entry in changed.entries]
+        return {"unit": changed.unit, "before": before, "after": after, "entries": entries}
+
+    def _overage(self, overage: OverageDetected) -> Json:
+        obligation = overage.obligation
+        key = obligation.key
+        priced = key.currency is not None
+        return {
+            "obligation_id": obligation_id(self._arrival.account_id, obligation),
+            "revision": obligation.revision,
+            "status": overage.status,
+            "booking_id": key.booking_id,
+            "line": key.line_no,
+            "billing_period": {
+                "start": key.period_start,
+                "end": obligation.period_end,
+                "zone": obligation.zone,
+            },
+            "channel": key.channel,
+            "currency": key.currency,
+            "change_minor": overage.change_minor if priced else None,
+            "total_minor": obligation.total_minor if priced else None,
+            "starts_at": obligation.starts_at,
+            "ends_at": obligation.ends_at,
+            "reasons": _reasons(overage.refusals),
+        }
+
+    def _coverage(self, decided: CoverageDecided) -> Json:
+        lines = [self._line(line) for line in decided.lines]
+        return {
+            "booking_id": decided.booking_id,
+            "revision": decided.revision,
+            "status": _booking_status(lines),
+            "lines": lines,
+        }
+
+    def _line(self, decided: DecidedLine) -> Json:
+        charge = decided.charge
+        fraction = charge.coverage.uncovered
+        missing = {unit: needed(cost, fraction) for unit, cost in charge.line.costs}
+        cash = cash_for(charge) if charge.eligible else None
+        return {
+            "line": charge.line.line_no,
+            "status": _line_status(decided),
+            "state": "drawn" if charge.drawn else "held",
+            "costs": {unit: self._quantity(cost, unit) for unit, cost in charge.line.costs},
+            "takes": [self._take(take.grant_id, take.quantity) for take in charge.coverage.takes],
+            "uncovered": {unit: self._quantity(steps, unit) for unit, steps in missing.items()},
+            "cash": None
+            if cash is None or charge.line.price is None
+            else {"amount_minor": cash, "currency": charge.line.price.currency},
+            "reasons": _reasons(decided.refusals),
+        }
+
+    def _take(self, grant_id: str, steps: int) -> Json:
+        record = self._changed.get(grant_id) or self._grants[grant_id]
+        unit = record.grant.unit
+        return {"grant_id": grant_id, "unit": unit, "quantity": self._quantity(steps, unit)}
+
+    def _quantity(self, steps: int, unit: str) -> str:
+        return decimal_text(steps, self._book.units[unit].scale)
+
+
+def decimal_text(steps: int, scale: int) -> str:
+    """Write a quantity of steps, none negative, as a decimal with all places of its unit."""
+    if scale == 0:
+        return str(steps)
+    digits = str(steps).rjust(scale + 1, "0")
+    return f"{digits[:-scale]}.{digits[-scale:]}"
+
+
+def obligation_id(account_id: str, obligation: Obligation) -> UUID:
+    """Name an obligation by what tells it apart."""
+    key = obligation.key
+    parts = (key.booking_id, key.line_no, key.period_start, key.currency or "", key.channel)
+    # A blank is in none of them.
+    return uuid5(_NAMESPACE, " ".join(map(str, (account_id, *parts))))
+
+
+def _entry(number: int, entry: Entry, scale: int) -> Json:
+    booking_id, line_no = entry.line_key or (None, None)
+    return {
+        "entry": number,
+        "grant_id": entry.grant_id,
+        "from": entry.source,
+        "to": entry.target,
+        "quantity": decimal_text(entry.quantity, scale),
+        "booking_id": booking_id,
+        "line": line_no,
+    }
+
+
+def _reasons(refusals: Iterable[Refusal]) -> list[Json]:
+    return [{"reason": refusal.reason, "grants": refusal.grant_ids} for refusal in refusals]
+
+
+def _line_status(decided: DecidedLine) -> str:
+    charge = decided.charge
+    if not charge.eligible:
+        return "not_eligible"
+    if charge.coverage.uncovered[0] == 0:
+        return "covered"
+    return "partly" if charge.coverage.takes else "uncovered"
+
+
+def _booking_status(lines: list[Json]) -> str:
+    statuses = {line["status"] for line in lines}
+    if not statuses:
+        return "cancelled"
+    if statuses == {"not_eligible"}:
+        return "not_eligible"
+    if statuses <= {"covered", "not_eligible"}:
+        return "covered"
+    return "partly" if any(line["takes"] for line in lines) else "uncovered"
+
+
+def _split(event: Json, field: str) -> list[bytes]:
+    """Share the items of one field out over parts that repeat everything else."""
+    head_bytes = len(to_json({**event, field: []})) + _NUMBERS_BYTES
+    shares: list[list[Json]] = [[]]
+    filled = head_bytes
+    for item in event[field]:
+        item_bytes = len(to_json(item)) + 1
+        if shares[-1] and filled + item_bytes > PART_LIMIT_BYTES:
+            shares.append([])
+            filled = head_bytes
+        shares[-1].append(item)
+        filled += item_bytes
+    return [
+        to_json({**event, "part": part, "parts": len(shares), field: share})
+        for part, share in enumerate(shares, 1)
+    ]
