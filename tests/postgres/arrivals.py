@@ -1,0 +1,199 @@
+"""Arrivals: facts with the events that would have told them, ready to be posted."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+from booking_credits.clock.clock import tick
+from booking_credits.inbox.reading import read_record
+from booking_credits.ledger.facts import (
+    AccountDescribed,
+    BookingRevised,
+    BookingStarted,
+    CreditsGranted,
+    Fact,
+    Line,
+    PlanRenewed,
+    Scope,
+    TimePassed,
+)
+from booking_credits.posting.batch import Arrival, Origin
+from booking_credits_contracts import write_headers
+from builders import ACCOUNT, UNITS, a_book, at
+
+SOURCE = "/tests"
+RECORDED_AT = at("2026-04-01 12:00")
+
+Json: TypeAlias = dict[str, Any]
+
+
+def arrival(
+    fact: Fact,
+    account_id: str = ACCOUNT,
+    *,
+    event_id: str | None = None,
+    recorded_at: datetime = RECORDED_AT,
+) -> Arrival:
+    """Let a fact of an account arrive; the same fact comes by the same event unless it is named."""
+    if isinstance(fact, TimePassed):
+        return tick(account_id, fact.occurred_at, recorded_at)
+    origin = record_of(fact, account_id, event_id=event_id)
+    made = read_record(origin, a_book(), recorded_at)
+    assert isinstance(made, Arrival), made
+    return made
+
+
+def record_of(fact: Fact, account_id: str = ACCOUNT, *, event_id: str | None = None) -> Origin:
+    """Write the record by which Kafka would bring a fact."""
+    event_type, data = _event(fact)
+    value = json.dumps({"account_id": account_id, **data}).encode()
+    content = f"{event_type}\n{fact.occurred_at}\n".encode() + value
+    headers = write_headers(
+        id=event_id or sha256(content).hexdigest()[:24],
+        source=SOURCE,
+        type=event_type,
+        time=fact.occurred_at,
+    )
+    return Origin("facts", 0, 0, fact.occurred_at, account_id.encode(), value, tuple(headers))
+
+
+def arrivals(facts: Iterable[Fact], account_id: str = ACCOUNT) -> list[Arrival]:
+    """Let facts of an account arrive, in their order."""
+    return [arrival(fact, account_id) for fact in facts]
+
+
+def as_published(fact: Fact) -> Fact:
+    """Say what a publisher can say: versions count from 1, and no window is empty."""
+    match fact:
+        case PlanRenewed():
+            return replace(fact, version=fact.version + 1)
+        case CreditsGranted(valid_from=datetime() as start, valid_to=datetime() as end):
+            return replace(fact, valid_to=end if start < end else None)
+        case _:
+            return fact
+
+
+def _event(fact: Fact) -> tuple[str, Json]:
+    match fact:
+        case BookingRevised(lines=()):
+            return "booking-cancelled", _revision(fact)
+        case BookingRevised():
+            event_type = "booking-created" if fact.revision == 1 else "booking-updated"
+            return event_type, _booking(fact)
+        case BookingStarted():
+            return "booking-started", {"booking_id": fact.booking_id, "line": fact.line_no}
+        case PlanRenewed():
+            return "billing-plan-renewed", _renewal(fact)
+        case CreditsGranted():
+            return "credits-granted", _grant(fact)
+        case AccountDescribed():
+            return "account-opened", _description(fact)
+        case TimePassed():
+            raise TypeError("the clock publishes nothing")
+
+
+def _revision(fact: BookingRevised) -> Json:
+    correction = fact.correction
+    return {
+        "booking_id": fact.booking_id,
+        "revision": fact.revision,
+        "correction": correction and {"actor": correction.actor, "reason": correction.reason},
+    }
+
+
+def _booking(fact: BookingRevised) -> Json:
+    return {
+        **_revision(fact),
+        "booked_at": _instant(fact.booked_at),
+        "fallback": fact.channel,
+        "lines": [_line(line) for line in fact.lines],
+    }
+
+
+def _line(line: Line) -> Json:
+    price = line.price
+    return {
+        "line": line.line_no,
+        "starts_at": _instant(line.starts_at),
+        "ends_at": _instant(line.ends_at),
+        "resource": line.resource,
+        "location": line.location,
+        "product_group": line.product_group,
+        "costs": {unit: _decimal(cost, unit) for unit, cost in line.costs},
+        "price": price and {"amount_minor": price.amount_minor, "currency": price.currency},
+        "payable_by_credits": line.payable_by_credits,
+        "discounted": line.discounted,
+        "online_plan": line.online_plan,
+    }
+
+
+def _renewal(fact: PlanRenewed) -> Json:
+    return {
+        "plan": fact.plan,
+        "period_start": fact.period_start.isoformat(),
+        "period_end": fact.period_end and fact.period_end.isoformat(),
+        "version": fact.version,
+        "allotments": [
+            {
+                "plan_line": allotment.plan_line,
+                "unit": allotment.unit,
+                "quantity": _granted(allotment.quantity, allotment.unit),
+                "scope": _scope(allotment.scope),
+                "priority": allotment.priority,
+            }
+            for allotment in fact.allotments
+        ],
+    }
+
+
+def _grant(fact: CreditsGranted) -> Json:
+    return {
+        "grant_id": fact.grant_id,
+        "unit": fact.unit,
+        "quantity": _granted(fact.quantity, fact.unit),
+        "valid_from": _instant(fact.valid_from),
+        "valid_to": _instant(fact.valid_to),
+        "backdated": fact.backdated,
+        "scope": _scope(fact.scope),
+        "priority": fact.priority,
+        "source": fact.source,
+        "paid": fact.paid,
+        "member_id": fact.member_id,
+        "actor": fact.actor,
+        "reason": fact.reason,
+        "reference": fact.reference,
+    }
+
+
+def _description(fact: AccountDescribed) -> Json:
+    return {
+        "from_date": fact.from_date.isoformat(),
+        "location": fact.location,
+        "zone": fact.zone,
+        "cycle": fact.cycle,
+        "anchor_date": fact.anchor_date.isoformat(),
+        "policy": fact.policy,
+        "on_account": fact.on_account,
+    }
+
+
+def _scope(scope: Scope) -> Json:
+    dimensions = ("resources", "product_groups", "locations")
+    return {name: list(getattr(scope, name)) for name in dimensions if getattr(scope, name)}
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
+
+
+def _granted(steps: int | None, unit: str) -> str:
+    return "unlimited" if steps is None else _decimal(steps, unit)
+
+
+def _decimal(steps: int, unit: str) -> str:
+    scale = next(known.scale for known in UNITS if known.name == unit)
+    return f"{Decimal(steps).scaleb(-scale):f}"
