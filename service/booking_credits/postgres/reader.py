@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 Pair: TypeAlias = tuple[str, str]
 ReadFact: TypeAlias = "Callable[[str, datetime, str], Fact]"
 
+PAGE_SIZE = 64
+
 _SQL = load_queries("ledger.sql")
 
 
@@ -48,7 +50,12 @@ class LedgerReader:
     """Reads accounts into records, within one transaction; `rows_read` counts what it took."""
 
     def __init__(
-        self, connection: Connection, book: PolicyBook, read_fact: ReadFact, page_size: int = 64
+        self,
+        connection: Connection,
+        book: PolicyBook,
+        read_fact: ReadFact,
+        *,
+        page_size: int = PAGE_SIZE,
     ) -> None:
         """Read facts by `read_fact(type, occurred_at, payload)`, charges by pages of a size."""
         self._connection = connection

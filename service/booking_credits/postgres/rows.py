@@ -96,7 +96,12 @@ def charge_from(row: Mapping[str, Any]) -> Charge:
         row["online_plan"],
     )
     standing = StandingLine(
-        row["booking_id"], row["revision"], row["booked_at"], line, row["channel"], row["started_at"]
+        row["booking_id"],
+        row["revision"],
+        row["booked_at"],
+        line,
+        row["channel"],
+        row["started_at"],
     )
     numerator, denominator = row["uncovered"].split("/")
     takes = tuple(Take(grant_id, quantity) for grant_id, quantity in json.loads(row["takes"]))

@@ -28,7 +28,7 @@ from booking_credits.ledger.grants import plan_grant_id
 from booking_credits.ledger.settlement import settle
 from booking_credits.postgres import registry
 from booking_credits.postgres.faults import RowsRefused, rows_refused
-from booking_credits.postgres.reader import LedgerReader
+from booking_credits.postgres.reader import PAGE_SIZE, LedgerReader
 from booking_credits.postgres.writer import LedgerWriter
 from booking_credits.posting.batch import Arrival, Batch, DeadLetter, Fenced, Origin, Posted
 from booking_credits.posting.shards import shard_of
@@ -72,13 +72,20 @@ class Poster:
     """Posts batches; what needs to know the wire comes in as `read_fact` and `render`."""
 
     def __init__(
-        self, pool: Pool, book: PolicyBook, *, read_fact: ReadFact, render: Render
+        self,
+        pool: Pool,
+        book: PolicyBook,
+        *,
+        read_fact: ReadFact,
+        render: Render,
+        page_size: int = PAGE_SIZE,
     ) -> None:
-        """Post through a pool, by the policies of a book."""
+        """Post through a pool, by the policies of a book, reading charges by pages of a size."""
         self._pool = pool
         self._book = book
         self._read_fact = read_fact
         self._render = render
+        self._page_size = page_size
 
     async def post(self, batch: Batch) -> Posted:
         """Post a batch in a transaction of its own.
@@ -113,9 +120,10 @@ class Poster:
             return
         try:
             async with rows_refused(), connection.transaction():
-                part = await _Part(connection, self._book, self._read_fact, self._render).post(
-                    arrivals
+                reader = LedgerReader(
+                    connection, self._book, self._read_fact, page_size=self._page_size
                 )
+                part = await _Part(connection, reader, self._render).post(arrivals)
         except RowsRefused as refused:
             if len(arrivals) == 1:
                 posted.dead_letters.append(_letter(arrivals[0], "rows_refused", str(refused)))
@@ -134,12 +142,10 @@ class Poster:
 class _Part:
     """Arrivals that are posted together, inside a transaction."""
 
-    def __init__(
-        self, connection: Connection, book: PolicyBook, read_fact: ReadFact, render: Render
-    ) -> None:
+    def __init__(self, connection: Connection, reader: LedgerReader, render: Render) -> None:
         self._connection = connection
         self._render = render
-        self._reader = LedgerReader(connection, book, read_fact)
+        self._reader = reader
         self._writer = LedgerWriter()
         self._posted = Posted()
         self._forgotten: list[EventKey] = []

@@ -1,0 +1,210 @@
+"""Batches: what Postgres holds of a history, however it was cut, is what the pure core says."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from typing import NamedTuple
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from booking_credits.inbox.reading import read_fact
+from booking_credits.ledger.account import AccountRecord, Outcome
+from booking_credits.ledger.admission import admit
+from booking_credits.ledger.facts import BookingRevised, BookingStarted, Fact
+from booking_credits.ledger.policies import PolicyBook
+from booking_credits.ledger.settlement import settle
+from booking_credits.outbox.rendering import render
+from booking_credits.posting.batch import Arrival, Batch
+from booking_credits.posting.post import Poster
+from booking_credits.postgres.pool import open_pool
+from ledger.histories import books, histories
+from postgres.arrivals import arrival, as_published
+
+ACCOUNTS: Iterator[int] = count(1)
+
+
+class Cut(NamedTuple):
+    """A history, which of its facts come again, and how it is posted."""
+
+    book: PolicyBook
+    facts: list[Fact]
+    again: list[int]
+    sizes: list[int]
+    page_size: int
+
+
+@st.composite
+def cuts(draw: st.DrawFn) -> Cut:
+    """Draw a history with some facts coming twice, and the sizes of its batches and pages."""
+    book, facts = draw(books), draw(histories())
+    again = draw(st.lists(st.integers(0, len(facts) - 1), max_size=3))
+    sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=40))
+    return Cut(book, facts, again, sizes, draw(st.integers(1, 3)))
+
+
+@pytest.mark.timeout(600)
+@settings(
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(cut=cuts())
+async def test_however_a_history_is_cut_the_rows_are_those_of_the_pure_core(
+    database: str, cut: Cut
+) -> None:
+    """Entries, announcements, charges, grants and obligations equal the core's, byte for byte."""
+    book, facts, again, sizes, page_size = cut
+    account_id = f"account-{next(ACCOUNTS)}"
+    arrivals = [arrival(_of(as_published(fact), account_id), account_id) for fact in facts]
+    arrivals += [arrivals[index] for index in again]
+    record, expected = _expected(account_id, book, arrivals)
+
+    pool = await open_pool(database, application_name="test", max_size=2)
+    try:
+        read = partial(_read, book)
+        poster = Poster(pool, book, read_fact=read, render=render, page_size=page_size)
+        for batch in _cut(arrivals, sizes):
+            posted = await poster.post(Batch(tuple(batch)))
+            assert [] == [
+                letter for letter in posted.dead_letters if letter.reason not in CONFLICTS
+            ]
+        stored = await _stored(pool, account_id)
+    finally:
+        await pool.close()
+
+    assert _rows_of(record, expected) == stored
+
+
+CONFLICTS = {"revision_conflict", "grant_conflict", "renewal_conflict"}
+
+
+def _of(fact: Fact, account_id: str) -> Fact:
+    """Name bookings after the account: a booking belongs to one for life."""
+    if isinstance(fact, BookingRevised | BookingStarted):
+        return replace(fact, booking_id=f"{account_id}-{fact.booking_id}")
+    return fact
+
+
+def _read(book: PolicyBook, kind: str, occurred_at: object, payload: str) -> Fact:
+    return read_fact(kind, occurred_at, payload, book)
+
+
+def _cut(arrivals: list[Arrival], sizes: list[int]) -> Iterator[list[Arrival]]:
+    start = 0
+    for index in count():
+        if start >= len(arrivals):
+            return
+        size = sizes[index % len(sizes)]
+        yield arrivals[start : start + size]
+        start += size
+
+
+def _expected(
+    account_id: str, book: PolicyBook, arrivals: list[Arrival]
+) -> tuple[AccountRecord, list[tuple[Arrival, Outcome, list[tuple[object, ...]]]]]:
+    """Settle one fact after the other on a whole record in memory."""
+    record = AccountRecord(account_id, book)
+    settled = []
+    for came in arrivals:
+        if admit(record.facts_of(came.fact.subject), came.fact) != "accepted":
+            continue
+        if record.present is not None and came.type == "time-passed":
+            if came.fact.occurred_at <= record.present:
+                continue
+        outcome = settle(record, came.fact)
+        rendered = render(came, outcome, record.grants)
+        parts = [(r.sequence, r.part, r.type, r.event_id, json.loads(r.payload)) for r in rendered]
+        settled.append((came, outcome, parts))
+        record.accept(outcome)
+    return record, settled
+
+
+def _rows_of(
+    record: AccountRecord, settled: list[tuple[Arrival, Outcome, list[tuple[object, ...]]]]
+) -> dict[str, list[tuple[object, ...]]]:
+    return {
+        "entries": [
+            (
+                number,
+                outcome.numbers.fact,
+                entry.grant_id,
+                entry.source,
+                entry.target,
+                entry.quantity,
+                *(entry.line_key or (None, None)),
+                outcome.fact.occurred_at,
+            )
+            for _, outcome, _ in settled
+            for number, entry in outcome.entries
+        ],
+        "announcements": [part for _, _, parts in settled for part in parts],
+        "charges": [
+            (
+                *key,
+                charge.rank,
+                charge.drawn,
+                charge.due_at,
+                [[take.grant_id, take.quantity] for take in charge.coverage.takes],
+                "{}/{}".format(*charge.coverage.uncovered),
+            )
+            for key, charge in sorted(record.charges.items())
+        ],
+        "takes": sorted(
+            (take.grant_id, charge.rank)
+            for charge in record.charges.values()
+            for take in charge.coverage.takes
+        ),
+        "grants": [
+            (
+                i,
+                r.grant.quantity,
+                r.buckets.available,
+                r.buckets.held,
+                r.buckets.drawn,
+                r.buckets.expired,
+            )
+            for i, r in sorted(record.grants.items())
+        ],
+        "obligations": sorted(
+            (
+                *key,
+                o.key.period_start,
+                o.key.currency or "",
+                o.key.channel,
+                o.revision,
+                o.total_minor,
+            )
+            for key, obligations in record.obligations.items()
+            for o in obligations
+        ),
+    }
+
+
+async def _stored(
+    pool: "asyncpg.Pool[asyncpg.Record]", account_id: str
+) -> dict[str, list[tuple[object, ...]]]:
+    queries = {
+        "entries": "select entry_no, fact_no, grant_id, source_bucket, target_bucket, quantity,"
+        " booking_id, line_no, effective_at from entries where account_id = $1 order by entry_no",
+        "announcements": "select sequence, part, type, event_id, payload from announcements"
+        " where account_id = $1 order by sequence, part",
+        "charges": "select booking_id, line_no, rank, drawn, due_at, takes, uncovered from charges"
+        ' where account_id = $1 order by booking_id collate "C", line_no',
+        "takes": "select grant_id, rank from takes where account_id = $1",
+        "grants": "select grant_id, quantity, available, held, drawn, expired from grants"
+        ' where account_id = $1 order by grant_id collate "C"',
+        "obligations": "select booking_id, line_no, period_start, currency, channel, revision,"
+        " total_minor from obligations where account_id = $1",
+    }
+    stored = {
+        table: [tuple(row) for row in await pool.fetch(query, account_id)]
+        for table, query in queries.items()
+    }
+    stored["announcements"] = [(*row[:4], json.loads(row[4])) for row in stored["announcements"]]
+    stored["charges"] = [(*row[:5], json.loads(row[5]), row[6]) for row in stored["charges"]]
+    stored["takes"].sort()
+    stored["obligations"].sort()
+    return stored
