@@ -1,0 +1,154 @@
+"""Assignment: the partitions that this consumer may post from, and where it reads them on.
+
+Positions are kept in Postgres, beside what was posted from them; what Kafka remembers is a hint.
+So a partition that is assigned is paused, its position taken and looked after, and only then
+read. Taking it fences off whoever had it before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import timeout
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+
+from booking_credits.inbox.starts import find_starts
+from booking_credits.retries import retry_delay_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+    from uuid import UUID
+
+    from aiokafka import AIOKafkaConsumer
+
+    from booking_credits.inbox.starts import ConsumerFactory
+    from booking_credits.postgres.positions import Held, Partition
+
+    class TakesPositions(Protocol):
+        """Where positions are kept."""
+
+        async def take(self, partitions: Iterable[Partition], owner: UUID) -> dict[Partition, Held]:
+            """Make partitions an owner's and say how far each was read."""
+
+
+# Less than the rebalance timeout, for the group waits meanwhile.
+REVOKE_TIMEOUT_SECONDS: Final = 20.0
+# More than a heartbeat: by then a consumer that was replaced has learned of it.
+FENCED_DELAY_SECONDS: Final = 4.0
+_TAKE_TIMEOUT_SECONDS: Final = 30.0
+
+_log = structlog.get_logger("inbox")
+
+
+@dataclass(slots=True)
+class Reading:
+    """A partition that is being read, in the epoch in which it is held."""
+
+    epoch: int
+    next_offset: int
+
+
+# aiokafka has no types.
+class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Keeps `readings`, the partitions that may be posted from, as they come and go."""
+
+    def __init__(
+        self,
+        consumer: Callable[[], AIOKafkaConsumer],
+        positions: TakesPositions,
+        look_factory: ConsumerFactory,
+        owner: UUID,
+    ) -> None:
+        """Listen for a consumer; `look_factory` makes those of `find_starts`."""
+        self.readings: dict[Partition, Reading] = {}
+        self.assigned: frozenset[TopicPartition] = frozenset()
+        self.topics_recreated = 0
+        self.records_expired = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._consumer = consumer
+        self._positions = positions
+        self._look_factory = look_factory
+        self._owner = owner
+        self._taking: set[asyncio.Task[None]] = set()
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Let the batch in hand be posted, as long as the group can wait; then let go."""
+        self.assigned = frozenset()
+        await self.stop()
+        if revoked:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.idle.wait(), REVOKE_TIMEOUT_SECONDS)
+        self.readings.clear()
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Pause before anything can be read from where Kafka would begin, then take over."""
+        self.assigned = frozenset(assigned)
+        self._take_over(self.assigned, 0)
+
+    def let_go(self, partitions: Collection[Partition]) -> None:
+        """Read partitions anew from their position, after a while, if they are still assigned."""
+        for partition in partitions:
+            self.readings.pop(partition, None)
+        again = {TopicPartition(*partition) for partition in partitions} & self.assigned
+        self._take_over(again, FENCED_DELAY_SECONDS)
+
+    async def stop(self) -> None:
+        """Take nothing over any more."""
+        taking = list(self._taking)
+        for task in taking:
+            task.cancel()
+        if taking:
+            await asyncio.wait(taking)
+
+    def _take_over(self, partitions: Collection[TopicPartition], delay_seconds: float) -> None:
+        if not partitions:
+            return
+        self._consumer().pause(*partitions)
+        task = asyncio.create_task(self._take_until_taken(partitions, delay_seconds))
+        self._taking.add(task)
+        task.add_done_callback(self._taking.discard)
+
+    async def _take_until_taken(
+        self, partitions: Collection[TopicPartition], delay_seconds: float
+    ) -> None:
+        failures = 0
+        while True:
+            await asyncio.sleep(delay_seconds)
+            try:
+                async with timeout(_TAKE_TIMEOUT_SECONDS):
+                    await self._take(partitions)
+            except Exception as error:  # noqa: BLE001 - until it is taken, nothing is read
+                delay_seconds = retry_delay_seconds(failures)
+                failures += 1
+                _log.warning(
+                    "partitions_not_taken",
+                    error=type(error).__name__,
+                    again_in_seconds=delay_seconds,
+                )
+            else:
+                return
+
+    async def _take(self, partitions: Collection[TopicPartition]) -> None:
+        taken = await self._positions.take(
+            [(p.topic, p.partition) for p in partitions], self._owner
+        )
+        starts = await find_starts(self._look_factory, taken)
+        consumer = self._consumer()
+        for partition, start in starts.items():
+            if start.surprise is not None:
+                self._alert(partition, start.surprise, start.offset)
+            consumer.seek(TopicPartition(*partition), start.offset)
+            self.readings[partition] = Reading(taken[partition].epoch, start.offset)
+        consumer.resume(*partitions)
+
+    def _alert(self, partition: Partition, surprise: str, offset: int) -> None:
+        self.topics_recreated += surprise == "topic_recreated"
+        self.records_expired += surprise == "records_expired"
+        topic, number = partition
+        _log.error(surprise, topic=topic, partition=number, read_from=offset)

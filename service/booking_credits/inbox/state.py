@@ -1,0 +1,51 @@
+"""How reading goes, for whoever watches."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from booking_credits.posting.batch import Batch, Posted
+
+
+@dataclass
+class InboxState:
+    """Counts since the start; instants are of the monotonic clock.
+
+    `batch_began_at` is None while no batch is in hand. `outcomes` counts arrivals and dead
+    letters as `Posted` does, `failures` the times that a batch had to be tried again.
+    """
+
+    last_progress_at: float = field(default_factory=time.monotonic)
+    batch_began_at: float | None = None
+    batches: int = 0
+    records: int = 0
+    posting_seconds: float = 0.0
+    last_batch_records: int = 0
+    last_batch_seconds: float = 0.0
+    failures: int = 0
+    fenced: int = 0
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def begin(self) -> None:
+        """Note that a batch is in hand."""
+        self.batch_began_at = time.monotonic()
+
+    def end(self) -> None:
+        """Note that no batch is in hand."""
+        self.batch_began_at = None
+
+    def note_posted(self, batch: Batch, posted: Posted) -> None:
+        """Note what became of the batch in hand."""
+        now = time.monotonic()
+        began_at = now if self.batch_began_at is None else self.batch_began_at
+        self.last_progress_at = now
+        self.last_batch_records = len(batch.arrivals) + len(batch.dead_letters)
+        self.last_batch_seconds = now - began_at
+        self.batches += 1
+        self.records += self.last_batch_records
+        self.posting_seconds += self.last_batch_seconds
+        self.outcomes.update(posted.outcomes)
