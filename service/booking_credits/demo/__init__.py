@@ -1,0 +1,1 @@
+"""Demo: a day in a workspace, played through Kafka and shown as subscribers see it."""
