@@ -87,7 +87,8 @@ class Batch:
 class Posted:
     """What became of a batch: arrivals by `(type, outcome)`, and what was written.
 
-    Outcomes are `posted`, `duplicate` and the reasons of dead letters.
+    Outcomes are `posted`, `duplicate` and the reasons of dead letters. `rows_read` counts what was
+    read of the ledger to post it.
     """
 
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -95,6 +96,7 @@ class Posted:
     announcements: int = 0
     dead_letters: list[DeadLetter] = field(default_factory=list)
     shards: set[int] = field(default_factory=set)
+    rows_read: int = 0
 
 
 class Fenced(Exception):

@@ -137,6 +137,7 @@ class Poster:
         posted.announcements += part.announcements
         posted.dead_letters.extend(part.dead_letters)
         posted.shards |= part.shards
+        posted.rows_read += part.rows_read
 
 
 class _Part:
@@ -168,6 +169,7 @@ class _Part:
         await registry.forget_events(self._connection, self._forgotten)
         self._posted.entries = len(self._writer.entries)
         self._posted.announcements = len(self._writer.announcements)
+        self._posted.rows_read = self._reader.rows_read
         return self._posted
 
     async def _register(self, arrivals: Sequence[Arrival]) -> list[Arrival]:

@@ -1,0 +1,91 @@
+"""Bounds: what a posting reads grows with what changes, not with the lines that are open."""
+
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from booking_credits.app import reader_by
+from booking_credits.ledger.facts import BookingRevised, Fact
+from booking_credits.outbox.rendering import render
+from booking_credits.posting.batch import Batch
+from booking_credits.posting.post import Poster
+from booking_credits.postgres.pool import open_pool
+from builders import a_book, a_booking, a_cancellation, a_line, a_renewal, an_allotment, at
+from postgres.arrivals import arrival
+
+LINES_IN_BOOKING = 10
+BOOKINGS_IN_BATCH = 250
+COST = 100
+
+ACTS: dict[str, Fact] = {
+    "a booking that finds nothing left": a_booking(
+        "new", a_line(starts="2026-03-20 10:00"), occurred="2026-03-02 10:00"
+    ),
+    "a cancellation that frees an exhausted grant": a_cancellation(
+        "b7", revision=2, occurred="2026-03-01 09:00"
+    ),
+    "a late renewal that reaches the first short lines": a_renewal(
+        an_allotment(250, plan_line="late"), period="2026-03-01", occurred="2026-03-02 10:00"
+    ),
+    "a larger booking that takes from the youngest": a_booking(
+        "b8",
+        *(a_line(n, starts="2026-03-10 10:00", costs={"coin": COST + 1}) for n in range(1, 11)),
+        revision=2,
+        occurred="2026-02-20 10:00",
+        booked=at("2026-02-02 08:00") + timedelta(seconds=8),
+    ),
+}
+
+
+@pytest.mark.timeout(600)
+async def test_rows_read_do_not_grow_with_open_lines(database: str) -> None:
+    """At 100,000 open lines a posting reads what it reads at 1,000."""
+    pool = await open_pool(database, application_name="test", max_size=2)
+    try:
+        poster = Poster(pool, a_book(), read_fact=reader_by(a_book()), render=render)
+        few = await _rows_read(poster, "few", open_lines=1_000)
+        many = await _rows_read(poster, "many", open_lines=100_000)
+    finally:
+        await pool.close()
+
+    assert few.keys() == many.keys()
+    assert [] == [act for act, rows in many.items() if rows > few[act] * 1.1 or rows > 1_000]
+
+
+async def _rows_read(poster: Poster, account_id: str, *, open_lines: int) -> dict[str, int]:
+    """Fill an account whose grant is exhausted by all but its last bookings, and post each act."""
+    bookings = open_lines // LINES_IN_BOOKING
+    covered = (bookings - 5) * LINES_IN_BOOKING * COST
+    come = partial(arrival, account_id=account_id)
+    granted = a_renewal(an_allotment(covered), period="2026-03-01", occurred="2026-02-01 10:00")
+    await poster.post(Batch((come(granted),)))
+    for first in range(0, bookings, BOOKINGS_IN_BATCH):
+        numbers = range(first, min(first + BOOKINGS_IN_BATCH, bookings))
+        await poster.post(Batch(tuple(come(_full_booking(account_id, n)) for n in numbers)))
+    rows: dict[str, int] = {}
+    for act, fact in ACTS.items():
+        posted = await poster.post(Batch((come(_named_for(fact, account_id)),)))
+        assert [1] == list(posted.outcomes.values())
+        assert posted.announcements > 0
+        rows[act] = posted.rows_read
+    return rows
+
+
+def _full_booking(account_id: str, number: int) -> Fact:
+    """Make the account's booking of a number, each booked a second after the one before."""
+    day = 2 + number % 28
+    lines = (
+        a_line(n, starts=f"2026-03-{day:02d} 10:00", costs={"coin": COST})
+        for n in range(1, LINES_IN_BOOKING + 1)
+    )
+    booked = at("2026-02-02 08:00") + timedelta(seconds=number)
+    return a_booking(f"{account_id}-b{number}", *lines, occurred=booked)
+
+
+def _named_for(fact: Fact, account_id: str) -> Fact:
+    """Name a booking after the account: a booking belongs to one for life."""
+    if isinstance(fact, BookingRevised):
+        return replace(fact, booking_id=f"{account_id}-{fact.booking_id}")
+    return fact
