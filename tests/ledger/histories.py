@@ -6,6 +6,7 @@ So grants run out, lines displace one another, and many things happen at the sam
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -45,6 +46,8 @@ PLACES = 12  # Places on the grid at which a service may start.
 _SCOPES = (
     Scope(),
     Scope(),
+    Scope(),
+    Scope(),
     Scope(resources=("fishbowl",)),
     Scope(resources=("fishbowl", "treehouse")),
     Scope(product_groups=("rooms",)),
@@ -54,14 +57,15 @@ _COSTS: tuple[dict[str, int], ...] = (
     {"coin": 3},
     {"coin": 4},
     {"coin": 9},
-    {"credit": 2},
-    {"credit": 7},
+    {"coin": 6, "credit": 4},
     {"coin": 3, "credit": 7},
+    {"coin": 7, "credit": 2},
+    {"credit": 7},
     {"coin": 10, "credit": 3},
     {"coin": 7, "credit": 3, "minute": 5},
-    {"credit": 1, "minute": 3},
-    {"coin": 0},
+    {"coin": 2, "credit": 1, "minute": 3},
     {"coin": 0, "credit": 3},
+    {"coin": 0},
     {},
 )
 _PRICES = (100, 100, 1000, 1, 0, None)
@@ -91,11 +95,16 @@ books = st.sampled_from(BOOKS)
 # Acts happen before the services, between them and after them.
 _instants = st.integers(-6, PLACES + 6).map(lambda place: FIRST_START + place * GRID)
 _starts = st.integers(0, PLACES - 1).map(lambda place: FIRST_START + place * GRID)
+_ends = st.integers(3, PLACES + 6).map(lambda place: FIRST_START + place * GRID)
 _days = st.integers(-1, 4).map(lambda day: FIRST_DAY + timedelta(days=day))
-_quantities = st.sampled_from((1, 2, 3, 5, 8, 12, None))
+_quantities = st.sampled_from((3, 5, 8, 8, 13, 20, 1, None))
 _scopes = st.sampled_from(_SCOPES)
 _priorities = st.sampled_from((100, 100, 100, 50))
-_units = st.sampled_from(("coin", "coin", "credit", "minute"))
+# At times credits may not pay a line.
+_marks: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    ({}, {}, {}, {}, {}, {}, {"discounted": True}, {"online_plan": True})
+)
+_units = st.sampled_from(("coin", "coin", "credit", "credit", "minute"))
 
 
 @st.composite
@@ -108,9 +117,8 @@ def _lines(draw: st.DrawFn, line_no: int) -> Line:
         price=draw(st.sampled_from(_PRICES)),
         resource=draw(st.sampled_from(("fishbowl", "treehouse"))),
         location=draw(st.sampled_from(("harbour", "mill", None))),
-        product_group=draw(st.sampled_from(("rooms", "rooms", "desks", "catering"))),
-        discounted=draw(st.sampled_from((False, False, False, False, True))),
-        online_plan=draw(st.sampled_from((False, False, False, False, False, True))),
+        product_group=draw(st.sampled_from(("rooms", "rooms", "rooms", "desks", "catering"))),
+        **draw(_marks),
     )
 
 
@@ -176,9 +184,9 @@ def _grants(draw: st.DrawFn, grant_id: str) -> CreditsGranted:
         draw(_quantities),
         unit=draw(_units),
         granted=draw(_instants),
-        valid_from=draw(st.none() | _instants),
-        valid_to=draw(st.none() | _instants),
-        backdated=draw(st.booleans()),
+        valid_from=draw(st.sampled_from((FIRST_START, None)) | _instants),
+        valid_to=draw(st.none() | _ends),
+        backdated=draw(st.sampled_from((True, True, False))),
         scope=draw(_scopes),
         priority=draw(_priorities),
         paid=draw(st.booleans()),
@@ -237,9 +245,9 @@ def _descriptions(draw: st.DrawFn) -> AccountDescribed:
 def histories(draw: st.DrawFn) -> list[Fact]:
     """Draw an account's facts, none of which contradicts another, in an order of arrival."""
     facts: list[Fact] = []
-    for number in range(draw(st.integers(1, 6))):
+    for number in range(draw(st.integers(2, 6))):
         facts += draw(_bookings(f"b{number}"))
-    for number in range(draw(st.integers(0, 3))):
+    for number in range(draw(st.integers(1, 4))):
         facts.append(draw(_grants(f"g{number}")))
     for number in range(draw(st.integers(0, 2))):
         facts += draw(_renewals(f"p{number}"))
