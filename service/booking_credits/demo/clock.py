@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
+from booking_credits.demo.day import OPENS_AT
+
 
 class DemoClock:
     """Tells the time of the day that is played; it never goes back."""
 
-    def __init__(self, starts_at: datetime) -> None:
-        """Begin at an instant, standing still."""
+    def __init__(self, starts_at: datetime = OPENS_AT) -> None:
+        """Stand still at an instant, by default the one at which the day opens."""
         self._now = starts_at.astimezone(UTC)
         self._follows_since: float | None = None
 

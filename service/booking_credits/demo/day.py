@@ -7,7 +7,7 @@ account, so the default terms hold for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
 
@@ -56,6 +56,11 @@ _STUDIO: Final = Room("studio", euros=45, credits=3)
 
 def _today(clock: str) -> datetime:
     return at(_MARCH_10, clock)
+
+
+def _mistype(booking: Event) -> Event:
+    """Write the revision as text."""
+    return replace(booking, data=booking.data | {"revision": "1"})
 
 
 OPENS_AT: Final = _today("07:55")
@@ -223,12 +228,7 @@ _OWING: Final = (
         "Cedar sends one booking with its revision as text, and one as it should be",
         Effects(entries=1, decided=("covered",), refused=("schema",)),
         (
-            Event(
-                "booking-created",
-                _today("10:50"),
-                "cedar-typo",
-                {"account_id": "cedar", "booking_id": "cedar-typo", "revision": "1", "lines": []},
-            ),
+            _mistype(_CEDAR.books(_today("10:50"), "typo", _OAK.line(_today("17:00"), 1))),
             _CEDAR.books(_today("10:50"), "review", _OAK.line(_today("16:00"), 1)),
         ),
     ),
