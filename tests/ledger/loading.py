@@ -28,7 +28,7 @@ from booking_credits.ledger.facts import (
     Fact,
     PlanRenewed,
 )
-from booking_credits.ledger.grants import OPEN_END, grants_of
+from booking_credits.ledger.grants import OPEN_END, ids_of
 from booking_credits.ledger.settlement import settle
 
 MOST_LOADS = 10_000  # Far more than any history of a test needs.
@@ -70,7 +70,7 @@ class Loader:
         if isinstance(fact, BookingRevised | BookingStarted):
             self._load_booking(fact.booking_id)
         if isinstance(fact, CreditsGranted | PlanRenewed):
-            self._load_grants(grants_of((fact,), self.record.timeline))
+            self._load_grants(ids_of(fact))
 
     def _load(self, need: Need) -> None:
         if isinstance(need, TakersBelow):

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TakersBelow:
-    """Wanted: the last charges that take from a grant and rank below a rank."""
+    """Wanted: the last charges that take from a grant and rank below a rank, down to another."""
 
     grant_id: str
     rank: Rank
+    above: Rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,7 @@ class AccountRecord:
             if key not in skip:
                 return self.charges[key]
         if low > above:
-            raise NotLoaded(TakersBelow(grant_id, low))
+            raise NotLoaded(TakersBelow(grant_id, low, above))
         return None
 
     def first_wanting(

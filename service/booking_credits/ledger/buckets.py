@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 Bucket: TypeAlias = Literal["granted", "available", "held", "drawn", "expired", "removed"]
 BUCKETS: tuple[Bucket, ...] = ("granted", "available", "held", "drawn", "expired", "removed")
+_PLACES = {name: place for place, name in enumerate(BUCKETS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,11 @@ class Buckets:
 
     def shifted(self, source: Bucket, target: Bucket, quantity: int) -> Buckets:
         """Move a quantity; `granted` is the outside, so leaving it grants that much more."""
-        amounts = {name: getattr(self, name) for name in BUCKETS}
-        amounts[source] += quantity if source == "granted" else -quantity
-        amounts[target] += -quantity if target == "granted" else quantity
-        return Buckets(**amounts)
+        outside = -self.granted
+        amounts = [outside, self.available, self.held, self.drawn, self.expired, self.removed]
+        amounts[_PLACES[source]] -= quantity
+        amounts[_PLACES[target]] += quantity
+        return Buckets(-amounts[0], *amounts[1:])
 
     @property
     def rest(self) -> int:

@@ -36,6 +36,7 @@ def local_date(instant: datetime, zone: str) -> date:
     return instant.astimezone(ZoneInfo(zone)).date()
 
 
+@lru_cache(maxsize=4096)
 def add_months(day: date, months: int) -> date:
     """Move a date by months, clamped to the month's length."""
     month = day.year * 12 + day.month - 1 + months

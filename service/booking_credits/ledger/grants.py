@@ -133,6 +133,13 @@ def _plan_grant(fact: PlanRenewed, allotment: Allotment, timeline: Timeline) -> 
     )
 
 
+def ids_of(fact: GrantFact) -> list[str]:
+    """Name the grants that a fact is about."""
+    if isinstance(fact, CreditsGranted):
+        return [fact.grant_id]
+    return [plan_grant_id(fact, allotment) for allotment in fact.allotments]
+
+
 def plan_grant_id(fact: PlanRenewed, allotment: Allotment) -> str:
     """Name the grant of a plan line's period; it stays the same in every version."""
     plan, plan_line = _escaped(fact.plan), _escaped(allotment.plan_line)

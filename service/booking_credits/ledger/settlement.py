@@ -32,7 +32,7 @@ from booking_credits.ledger.facts import (
     PlanRenewed,
     TimePassed,
 )
-from booking_credits.ledger.grants import grants_of
+from booking_credits.ledger.grants import grants_of, ids_of
 from booking_credits.ledger.obligations import revise_obligations
 from booking_credits.ledger.reasons import refusals
 from booking_credits.ledger.walk import Change, walk
@@ -109,7 +109,7 @@ def _named_grants(record: AccountRecord, fact: GrantFact) -> dict[str, Grant]:
     """Read the grants that a fact names, together with what is known of them."""
     known = (f for f in record.facts_of(fact.subject) if isinstance(f, _GRANT_FACTS))
     grants = grants_of((*known, fact), record.timeline)
-    return {grant_id: grants[grant_id] for grant_id in grants_of((fact,), record.timeline)}
+    return {grant_id: grants[grant_id] for grant_id in ids_of(fact)}
 
 
 def _revised_lines(record: AccountRecord, fact: BookingFact) -> dict[LineKey, StandingLine | None]:
