@@ -44,7 +44,7 @@ def arrival(
     origin = record_of(fact, account_id, event_id=event_id)
     made = read_record(origin, a_book(), recorded_at)
     assert isinstance(made, Arrival), made
-    return made
+    return replace(made, origin=None)
 
 
 def record_of(fact: Fact, account_id: str = ACCOUNT, *, event_id: str | None = None) -> Origin:

@@ -65,6 +65,13 @@ async def migrate(dsn: str, schema: str | None = None) -> list[str]:
         await connection.close()
 
 
+async def create_tables(connection: Connection) -> None:
+    """Make everything anew in the first schema of the search path, in the caller's transaction."""
+    await connection.execute(_SQL["create_migrations"])
+    for migration in shipped_migrations():
+        await connection.execute(migration.sql)
+
+
 async def pending_migrations(connection: Connection) -> list[str]:
     """List what this version ships and the database has not applied."""
     if await connection.fetchval(_SQL["find_migrations_table"]) is None:

@@ -22,6 +22,7 @@ async def open_pool(
     max_size: int = 8,
     schema: str | None = None,
     role: str | None = WORKER_ROLE,
+    command_timeout_seconds: float | None = 60,
 ) -> Pool:
     """Open a pool whose sessions act as a role that may only append to what is append-only.
 
@@ -36,6 +37,6 @@ async def open_pool(
         dsn,
         min_size=1,
         max_size=max_size,
-        command_timeout=60,
+        command_timeout=command_timeout_seconds,
         server_settings=settings,
     )

@@ -1,0 +1,1 @@
+"""Verify: the ledger held against its own rules, and rebuilt from its facts."""
