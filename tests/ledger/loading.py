@@ -88,11 +88,11 @@ class Loader:
         takers = [
             charge
             for charge in self._ranked()
-            if charge.rank < need.rank
+            if need.above < charge.rank < need.rank
             and any(take.grant_id == need.grant_id for take in charge.coverage.takes)
         ][-self.chunk :]
         self._load_bookings(takers)
-        lowest = takers[0].rank if len(takers) == self.chunk else ""
+        lowest = takers[0].rank if len(takers) == self.chunk else need.above
         self.record.reach.takers_from[need.grant_id] = lowest
 
     def _load_wanting(self, need: WantingAbove) -> None:
@@ -115,11 +115,8 @@ class Loader:
         within[need.grant.grant_id] = (low, high)
 
     def _load_ending_after(self, need: GrantsEndingAfter) -> None:
-        """The one that ended last is sought among those that the record does not have."""
         ended: list[GrantRecord] = []
         for grant_id, record in self.store.grants.items():
-            if grant_id in self.record.grants:
-                continue
             if record.grant.to_at is None or record.grant.to_at > need.instant:
                 self._load_grants([grant_id])
             else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from booking_credits.ledger.announcements import KINDS
 from booking_credits.ledger.buckets import Buckets
-from booking_credits.ledger.calendars import Timeline
+from booking_credits.ledger.calendars import EVER, Timeline
 from booking_credits.ledger.charges import FIRST_RANK, LAST_RANK
 from booking_credits.ledger.facts import ACCOUNT_SUBJECT, AccountDescribed
 from booking_credits.ledger.grants import burn_key
@@ -118,7 +118,8 @@ class Reach:
     """How far the record has been loaded.
 
     Takers of a grant are loaded from a rank on upwards, charges that want more of it within a
-    span of ranks `(low, high]`, grants from an end on, due charges through an instant.
+    span of ranks `(low, high]`, grants from an end on, due charges through an instant. Since it
+    was loaded some grant may have been restated: it then has another window, scope or priority.
     """
 
     whole: bool = False
@@ -126,6 +127,7 @@ class Reach:
     wanting_within: dict[str, tuple[Rank, Rank]] = field(default_factory=dict)
     grants_after: datetime | None = None
     due_through: datetime | None = None
+    restated: bool = False
 
 
 class AccountRecord:
@@ -187,12 +189,18 @@ class AccountRecord:
             insort(self._takers.setdefault(take.grant_id, []), (charge.rank, key))
 
     def put_grants(self, records: Iterable[GrantRecord]) -> None:
-        """Set grants; their order is worked out anew only where a grant itself is another."""
+        """Set grants; their order is worked out anew only where a grant itself is another.
+
+        Who wants a grant that reads otherwise is another question than the one that was answered.
+        """
         for record in records:
             before = self.grants.get(record.grant.grant_id)
             self.grants[record.grant.grant_id] = record
             if before is None or before.grant != record.grant:
                 self._sorted_grants.clear()
+            if before is not None and before.grant != record.grant:
+                self.reach.wanting_within.clear()
+                self.reach.restated = True
 
     def facts_of(self, subject: str) -> tuple[Fact, ...]:
         """Return the facts on record of a subject."""
@@ -208,10 +216,14 @@ class AccountRecord:
         return grants
 
     def require_grants(self, starts_at: datetime) -> None:
-        """Ask for the grants that can pay at an instant."""
+        """Ask for the grants that can pay at an instant.
+
+        Once a grant reads otherwise, which of them ended last is known only from all of them.
+        """
         after = self.reach.grants_after
-        if not self.reach.whole and (after is None or after > starts_at):
-            raise NotLoaded(GrantsEndingAfter(starts_at))
+        instant = EVER if self.reach.restated else starts_at
+        if not self.reach.whole and (after is None or after > instant):
+            raise NotLoaded(GrantsEndingAfter(instant))
 
     def require_all(self) -> None:
         """Ask for the whole account."""
