@@ -112,7 +112,7 @@ async def compare_table(
     """Return the first rows of a table that were rebuilt otherwise, with what differs in them."""
     await connection.execute(_REBUILD["plan_freely"])
     comparison = await connection.fetchval(_REBUILD["write_comparison"], on_record, table, limit)
-    rows = await connection.fetch(comparison)
+    rows: list[Any] = await connection.fetch(comparison)
     return [Violation("rebuild", row["account_id"], f"{table} {_difference(row)}") for row in rows]
 
 
