@@ -16,11 +16,13 @@ class InboxState:
     """Counts since the start; instants are of the monotonic clock.
 
     `batch_began_at` is None while no batch is in hand. `outcomes` counts arrivals and dead
-    letters as `Posted` does, `failures` the times that a batch had to be tried again.
+    letters as `Posted` does, `failures` the times that a batch had to be tried again, and `polls`
+    the times that Kafka's client was asked for records without an error.
     """
 
     last_progress_at: float = field(default_factory=time.monotonic)
     batch_began_at: float | None = None
+    polls: int = 0
     batches: int = 0
     records: int = 0
     posting_seconds: float = 0.0

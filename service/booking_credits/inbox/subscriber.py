@@ -105,6 +105,9 @@ class Inbox:
             decoder=_hand_on,
         )
         self._subscriber(self._handle)
+        # A client that only raises looks as alive as one that has nothing to read.
+        self._poll = self._subscriber.get_msg
+        self._subscriber.get_msg = self._poll_and_count  # type: ignore[method-assign]
 
     async def start(self) -> None:
         """Join the group. Raises what Kafka's client raises where there is none."""
@@ -133,11 +136,24 @@ class Inbox:
                 lags[partition] = max(0, end - reading.next_offset)
         return lags
 
+    def fetched_at_ms(self) -> int | None:
+        """Say when Kafka last answered for one of the partitions that are read, if any has been."""
+        consumer = self._subscriber.consumer
+        if consumer is None:
+            return None
+        read = consumer.assignment() - consumer.paused()
+        return max((at for p in read if (at := consumer.last_poll_timestamp(p))), default=None)
+
     def _consumer(self) -> AIOKafkaConsumer:
         consumer = self._subscriber.consumer
         if consumer is None:
             raise ConnectionError("the consumer is not started")
         return consumer
+
+    async def _poll_and_count(self, consumer: AIOKafkaConsumer) -> tuple[Record, ...]:
+        records = await self._poll(consumer)
+        self.state.polls += 1
+        return records
 
     async def _parse(self, records: tuple[Record, ...]) -> _Delivery:
         first = records[0]

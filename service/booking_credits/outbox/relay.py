@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,7 +42,8 @@ class NoLongerLeading(Exception):  # noqa: N818 - what it says, as Fenced does
 class RelayState:
     """How publishing goes, for whoever watches.
 
-    `oldest_unpublished` is when the first of what waited at the last look was recorded.
+    `oldest_unpublished` is when the first of what waited at the last look was recorded;
+    `published_by_type` splits `published` up.
     """
 
     led: set[int] = field(default_factory=set)
@@ -49,6 +51,7 @@ class RelayState:
     last_looked_at: datetime | None = None
     last_published_at: datetime | None = None
     published: int = 0
+    published_by_type: Counter[str] = field(default_factory=Counter)
     failures: int = 0
     failures_in_a_row: int = 0
 
@@ -135,6 +138,7 @@ class Relay:
             await self._queue.close()
             raise NoLongerLeading
         self.state.published += len(page)
+        self.state.published_by_type.update(queued.type for queued in page)
         self.state.last_published_at = datetime.now(UTC)
 
     async def _lead(self) -> None:

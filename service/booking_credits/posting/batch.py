@@ -87,8 +87,9 @@ class Batch:
 class Posted:
     """What became of a batch: arrivals by `(type, outcome)`, and what was written.
 
-    Outcomes are `posted`, `duplicate` and the reasons of dead letters. `rows_read` counts what was
-    read of the ledger to post it.
+    Outcomes are `posted`, `duplicate` and the reasons of dead letters. `overages` sums up the
+    changes of what is owed, in minor units, by currency and whether they add to it. `rows_read`
+    counts what was read of the ledger to post it.
     """
 
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -96,6 +97,7 @@ class Posted:
     announcements: int = 0
     dead_letters: list[DeadLetter] = field(default_factory=list)
     shards: set[int] = field(default_factory=set)
+    overages: Counter[tuple[str, bool]] = field(default_factory=Counter)
     rows_read: int = 0
 
 

@@ -9,13 +9,14 @@ how facts were cut into batches cannot be seen in the ledger.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 from uuid import UUID, uuid5
 
 from booking_credits.ledger.account import AccountRecord, NotLoaded
 from booking_credits.ledger.admission import admit
+from booking_credits.ledger.announcements import OverageDetected
 from booking_credits.ledger.facts import (
     BookingRevised,
     BookingStarted,
@@ -137,6 +138,7 @@ class Poster:
         posted.announcements += part.announcements
         posted.dead_letters.extend(part.dead_letters)
         posted.shards |= part.shards
+        posted.overages.update(part.overages)
         posted.rows_read += part.rows_read
 
 
@@ -313,6 +315,7 @@ class _Part:
         if rendered:
             self._posted.shards.add(shard)
         self._posted.outcomes[arrival.type, "posted"] += 1
+        self._posted.overages.update(_overages(outcome))
         record.accept(outcome)
 
     def _refuse(self, arrival: Arrival, reason: str, detail: str) -> None:
@@ -361,6 +364,17 @@ def _starts(arrivals: Iterable[Arrival]) -> dict[str, datetime]:
                 known = starts.get(arrival.account_id, line.starts_at)
                 starts[arrival.account_id] = min(known, line.starts_at)
     return starts
+
+
+def _overages(outcome: Outcome) -> Counter[tuple[str, bool]]:
+    """Sum up how an outcome changes what is owed, as `Posted` has it."""
+    overages: Counter[tuple[str, bool]] = Counter()
+    for announcement in outcome.announcements:
+        content = announcement.content
+        if isinstance(content, OverageDetected) and content.obligation.key.currency is not None:
+            change = content.change_minor
+            overages[content.obligation.key.currency, change > 0] += abs(change)
+    return overages
 
 
 def _letter(arrival: Arrival, reason: str, detail: str) -> DeadLetter:
