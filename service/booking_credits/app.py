@@ -147,6 +147,7 @@ class Service:
             book=self._book,
             now=self._now,
             batch_records=self.settings.batch_records,
+            session_timeout_seconds=self.settings.session_timeout_seconds,
         )
 
     def _note(self, posted: Posted) -> None:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress
 
-from booking_credits.app import build, rebuild_check
+from booking_credits.app import build
 from booking_credits.demo.play import DemoClock, play
 from booking_credits.demo.send import SendFailed, send_event
 from booking_credits.policy_file import PolicyFileError, load_policies
@@ -23,6 +23,7 @@ from booking_credits.postgres.migrate import MigrationFault
 from booking_credits.postgres.migrate import migrate as apply_migrations
 from booking_credits.settings import Settings
 from booking_credits.telemetry import configure_logs
+from booking_credits.verify.verification import verify as find_violations
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -80,7 +81,8 @@ def verify() -> None:
                 task = tasks[stage] = bar.add_task(stage, total=total)
             bar.update(task, completed=done, total=total)
 
-        violations = _run(rebuild_check(settings, book, progress))
+        dsn = settings.postgres_dsn.get_secret_value()
+        violations = _run(find_violations(dsn, book, progress))
     for violation in violations:
         where = violation.account_id or "-"
         typer.echo(f"{violation.check}\t{where}\t{violation.detail}")

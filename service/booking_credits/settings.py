@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     batch_records: int = Field(
         default=1000, ge=1, le=10_000, description="How many records are posted together at most."
     )
+    session_timeout_seconds: int = Field(
+        default=30,
+        ge=6,
+        le=300,
+        description="How long a worker may be silent before others take over its work.",
+    )
     clock_poll_seconds: float = Field(
         default=0.2, gt=0, le=60, description="How often the clock looks for what is due."
     )

@@ -68,6 +68,7 @@ class Inbox:
         book: PolicyBook,
         now: Callable[[], datetime],
         batch_records: int = 1000,
+        session_timeout_seconds: int = 30,
     ) -> None:
         """Subscribe by a broker that is not started and has no other subscriber.
 
@@ -96,8 +97,8 @@ class Inbox:
             batch_timeout_ms=50,
             fetch_min_bytes=64 * 1024,
             fetch_max_wait_ms=50,
-            session_timeout_ms=30_000,
-            heartbeat_interval_ms=3_000,
+            session_timeout_ms=session_timeout_seconds * 1000,
+            heartbeat_interval_ms=session_timeout_seconds * 100,
             rebalance_timeout_ms=60_000,
             max_poll_interval_ms=300_000,
             listener=self.assignment,
