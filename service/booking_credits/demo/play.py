@@ -80,7 +80,7 @@ async def play(  # noqa: PLR0913 - what the command line has to give is this muc
             screen.show_result(await count_ledger(stage.connection), violations)
             if not once:
                 demo_clock.follow_wall_clock()
-                screen.show_invitation(demo_clock.now())
+                screen.show_invitation(DAY[-1].at)
                 await _until_asked_to_end()
         finally:
             await service.stop()
