@@ -75,6 +75,7 @@ class Relay:
         self._shards = frozenset(shards)
         self._wake = asyncio.Event()
         self._lead_next_at = 0.0
+        self._rests_until: dict[int, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
@@ -103,43 +104,52 @@ class Relay:
             try:
                 await self._publish_all()
             except Exception as error:  # noqa: BLE001 - whatever it is, what is queued must go out
-                await self._recover(error)
+                delay = self._fail("outbox_unreadable", error)
+                await self._queue.close()
+                await asyncio.sleep(delay)
             else:
-                self.state.failures_in_a_row = 0
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
 
-    async def _recover(self, error: Exception) -> None:
-        state = self.state
-        state.failures += 1
-        delay = retry_delay_seconds(state.failures_in_a_row)
-        state.failures_in_a_row += 1
-        _log.warning("publishing_failed", error=type(error).__name__, again_in_seconds=delay)
-        await asyncio.sleep(delay)
-
     async def _publish_all(self) -> None:
-        """Publish a page of each shard in turn until nothing waits."""
+        """Publish a page of each shard in turn until nothing waits but what failed just now."""
         await self._lead()
         while True:
             waiting = await self._queue.find_waiting(self.state.led)
             self.state.last_looked_at = datetime.now(UTC)
             self.state.oldest_unpublished = waiting[0][1] if waiting else None
             if not waiting:
+                self.state.failures_in_a_row = 0
+            now = time.monotonic()
+            ready = [shard for shard, _ in waiting if self._rests_until.get(shard, now) <= now]
+            if not ready:
                 return
-            for shard, _ in waiting:
+            for shard in ready:
                 await self._publish_page(shard)
 
     async def _publish_page(self, shard: int) -> None:
+        """Publish a page; where that fails, the shard rests, and the others go on."""
         page = await self._queue.read_page(shard)
-        if not page:
+        try:
+            await self._publisher.publish(page)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is to be tried again
+            delay = self._fail("publishing_failed", error, shard=shard)
+            self._rests_until[shard] = time.monotonic() + delay
             return
-        await self._publisher.publish(page)
         if not await self._queue.remove(shard, page):
-            await self._queue.close()
             raise NoLongerLeading
+        self.state.failures_in_a_row = 0
         self.state.published += len(page)
         self.state.published_by_type.update(queued.type for queued in page)
         self.state.last_published_at = datetime.now(UTC)
+
+    def _fail(self, what: str, error: Exception, **context: object) -> float:
+        """Note a failure and say how long to wait."""
+        delay = retry_delay_seconds(self.state.failures_in_a_row)
+        self.state.failures += 1
+        self.state.failures_in_a_row += 1
+        _log.warning(what, error=type(error).__name__, again_in_seconds=round(delay, 1), **context)
+        return delay
 
     async def _lead(self) -> None:
         """Try to lead what another relay may have left, once in a while."""
