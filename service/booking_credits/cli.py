@@ -13,7 +13,7 @@ import typer
 import uvloop
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from booking_credits.app import build
 from booking_credits.demo.play import DemoClock, play
@@ -73,7 +73,7 @@ def verify() -> None:
     """Check the ledger against its own rules and rebuild it from its facts; 1 if it is wrong."""
     settings, book = _settings(logging.WARNING)
     with Progress(console=_screen, transient=True) as bar:
-        tasks = {}
+        tasks: dict[str, TaskID] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
             task = tasks.get(stage)
