@@ -58,6 +58,36 @@ class Settings(BaseSettings):
     shutdown_seconds: float = Field(
         default=9.0, gt=0, le=300, description="How long a shutdown may take in all."
     )
+    health_host: str = Field(
+        default="127.0.0.1",
+        description="The address that answers probes and scrapes; 0.0.0.0 is every one.",
+    )
+    health_port: int = Field(
+        default=8080, ge=0, le=65_535, description="Its port; 0 is for no answers."
+    )
+    audit_seconds: float = Field(
+        default=900.0,
+        ge=0,
+        description="How often grants are held against balances; 0 is never.",
+    )
+    consumer_stuck_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        description="How long reading may stand still while Kafka answers.",
+    )
+    batch_stuck_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="How long a batch may be in hand while the database answers.",
+    )
+    relay_stuck_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="How long publishing may stand still while something waits and Kafka answers.",
+    )
+    loop_blocked_seconds: float = Field(
+        default=30.0, gt=0, description="How long the event loop may be blocked."
+    )
 
     @property
     def input_topic_names(self) -> tuple[str, ...]:

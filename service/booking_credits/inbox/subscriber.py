@@ -138,12 +138,12 @@ class Inbox:
         return lags
 
     def fetched_at_ms(self) -> int | None:
-        """Say when Kafka last answered for one of the partitions that are read, if any has been."""
+        """Say when Kafka last answered for a partition that is read, 0 for never; None: none is."""
         consumer = self._subscriber.consumer
         if consumer is None:
             return None
         read = consumer.assignment() - consumer.paused()
-        return max((at for p in read if (at := consumer.last_poll_timestamp(p))), default=None)
+        return max((consumer.last_poll_timestamp(p) or 0 for p in read), default=None)
 
     def _consumer(self) -> AIOKafkaConsumer:
         consumer = self._subscriber.consumer
