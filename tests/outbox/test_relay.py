@@ -5,6 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeAlias
 from uuid import UUID, uuid5
 
@@ -129,13 +130,13 @@ class ForgetfulQueue(OutboxQueue):
 
 async def test_everything_goes_out_in_the_order_of_each_account(outbox: Outbox) -> None:
     """Events are keyed by account, whole, and in the order of their sequence."""
-    accounts = [f"account-{number}" for number in range(40)]
+    accounts = [f"account-{number}" for number in range(12)]
     for first in (1, 11):
         for account_id in accounts:
             await outbox.put(account_id, range(first, first + 10), json.dumps({"n": account_id}))
 
     async with running(outbox.relay()) as relay:
-        await until(lambda: relay.state.published == 800)
+        await until(lambda: relay.state.published == 240)
     records = await outbox.read()
 
     assert 0 == await outbox.left()
@@ -197,7 +198,7 @@ async def test_what_comes_while_the_relay_runs_goes_out_at_once_when_woken(outbo
         for sequence in range(1, 6):
             await outbox.put("mina-and-sons", [sequence])
             relay.wake()
-            await until(lambda expected=sequence: relay.state.published == expected)
+            await until(partial(_has_published, relay, sequence))
 
     assert {"mina-and-sons": [1, 2, 3, 4, 5]} == sequences(await outbox.read(), ["mina-and-sons"])
 
@@ -314,6 +315,10 @@ async def test_while_kafka_hangs_the_relay_stops_in_time_and_nothing_is_lost(
     async with running(outbox.relay()) as relay:
         await until(lambda: relay.state.published == 1)
     assert [1, 2] == sorted(set(sequences(await outbox.read(), ["mina-and-sons"])["mina-and-sons"]))
+
+
+def _has_published(relay: Relay, events: int) -> bool:
+    return relay.state.published == events
 
 
 @asynccontextmanager

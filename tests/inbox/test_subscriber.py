@@ -1,0 +1,370 @@
+"""Subscriber: on a real Kafka and Postgres, every record is posted, whatever breaks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from faststream.kafka import KafkaBroker
+
+from booking_credits.inbox.starts import Start, find_starts
+from booking_credits.inbox.subscriber import Inbox
+from booking_credits.ledger.facts import CreditsGranted
+from booking_credits.postgres.pool import Pool, open_pool
+from booking_credits.postgres.positions import Held, Partition, Positions
+from booking_credits.postgres.registry import advance_positions
+from booking_credits.posting.batch import Batch, DeadLetter, Fenced, Posted
+from builders import a_book, a_grant, at
+from local.kafka import Kafka
+from postgres.arrivals import record_of
+
+DEADLINE_SECONDS = 40
+
+CreateTopic = Callable[..., Awaitable[str]]
+
+
+class World:
+    """A topic to publish to, and what inboxes made of it."""
+
+    def __init__(self, kafka: Kafka, pool: Pool, topic: str) -> None:
+        self.topic = topic
+        self.batches: list[Batch] = []
+        self.faults: list[Exception] = []
+        self.positions = Positions(pool)
+        self._kafka = kafka
+        self._pool = pool
+        self._group_id = f"group-{uuid4().hex}"
+
+    async def publish(self, names: Iterable[str], partition: int = 0) -> None:
+        """Publish a grant for each name."""
+        async with self._producer() as producer:
+            for name in names:
+                record = record_of(a_grant(name))
+                await producer.send_and_wait(
+                    self.topic,
+                    record.value,
+                    partition=partition,
+                    headers=list(record.headers),
+                )
+
+    async def publish_raw(
+        self, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+    ) -> None:
+        """Publish any record."""
+        async with self._producer() as producer:
+            await producer.send_and_wait(self.topic, value, key=b"k", headers=headers, partition=0)
+
+    @asynccontextmanager
+    async def reading(self, positions: "Stubborn | None" = None) -> AsyncIterator[Inbox]:
+        """Run an inbox for as long as the block lasts."""
+        inbox = Inbox(
+            KafkaBroker(
+                self._kafka.bootstrap_servers,
+                logger=None,
+                allow_auto_create_topics=False,
+                metadata_max_age_ms=1000,
+                graceful_timeout=5,
+            ),
+            self.look,
+            [self.topic],
+            self._group_id,
+            post=self._post,
+            positions=positions or self.positions,
+            book=a_book(),
+            now=lambda: at("2026-03-01 09:00"),
+        )
+        await inbox.start()
+        try:
+            yield inbox
+        finally:
+            await inbox.stop()
+
+    async def recreate(self, partitions: int = 1) -> None:
+        """Delete the topic and make it anew under the same name."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka.bootstrap_servers)
+        await admin.start()
+        try:
+            await admin.delete_topics([self.topic])
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while True:
+                    made = await admin.create_topics([NewTopic(self.topic, partitions, 1)])
+                    if made.topic_errors[0][1] == 0:
+                        return
+                    await asyncio.sleep(0.05)
+        finally:
+            await admin.close()
+
+    def look(self) -> AIOKafkaConsumer:
+        """Make a consumer without a group."""
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._kafka.bootstrap_servers,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+        )
+
+    def names(self) -> list[str]:
+        """List the grants that were posted, in order."""
+        return [
+            arrival.fact.grant_id
+            for batch in self.batches
+            for arrival in batch.arrivals
+            if isinstance(arrival.fact, CreditsGranted)
+        ]
+
+    def letters(self) -> list[DeadLetter]:
+        """List the dead letters that were posted, in order."""
+        return [letter for batch in self.batches for letter in batch.dead_letters]
+
+    async def _post(self, batch: Batch) -> Posted:
+        if self.faults:
+            raise self.faults.pop(0)
+        moves = [
+            (a.topic, a.partition, a.next_offset, a.fingerprint, a.owner, a.epoch)
+            for a in batch.advances
+        ]
+        async with self._pool.acquire() as connection, connection.transaction():
+            if not await advance_positions(connection, moves):
+                raise Fenced
+        self.batches.append(batch)
+        return Posted()
+
+    @asynccontextmanager
+    async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:
+        producer = AIOKafkaProducer(bootstrap_servers=self._kafka.bootstrap_servers)
+        await producer.start()
+        try:
+            yield producer
+        finally:
+            await producer.stop()
+
+
+class Stubborn:
+    """Positions that cannot be taken for the first few times."""
+
+    def __init__(self, positions: Positions, refusals: int) -> None:
+        self.positions = positions
+        self.refusals = refusals
+
+    async def take(self, partitions: Iterable[Partition], owner: UUID) -> dict[Partition, Held]:
+        if self.refusals:
+            self.refusals -= 1
+            raise ConnectionError
+        return await self.positions.take(partitions, owner)
+
+
+@pytest.fixture
+async def world(database: str, kafka: Kafka, topics: CreateTopic) -> AsyncIterator[World]:
+    """An empty topic of one partition."""
+    pool = await open_pool(database, application_name="test", max_size=4)
+    try:
+        yield World(kafka, pool, await topics("facts"))
+    finally:
+        await pool.close()
+
+
+async def test_records_are_posted_in_order_with_how_far_they_were_read(world: World) -> None:
+    """Each batch moves the partition's position, and a restart reads on from there."""
+    await world.publish(["a", "b", "c"])
+    async with world.reading() as inbox:
+        await until(lambda: world.names() == ["a", "b", "c"])
+        assert {(world.topic, 0): 0} == inbox.lags()
+    await world.publish(["d"])
+    async with world.reading():
+        await until(lambda: world.names() == ["a", "b", "c", "d"])
+
+    assert 4 == world.batches[-1].advances[0].next_offset
+    [arrival] = world.batches[-1].arrivals
+    assert arrival.origin is not None
+    assert (world.topic, 0, 3) == (
+        arrival.origin.topic,
+        arrival.origin.partition,
+        arrival.origin.offset,
+    )
+
+
+async def test_a_record_that_cannot_be_read_blocks_no_neighbour(world: World) -> None:
+    """Headers that are no text, no headers, no value: each becomes a dead letter in its place."""
+    await world.publish(["before"])
+    await world.publish_raw(b"{}", [("ce_type", b"\xff\xfe")])
+    await world.publish_raw(b"{}", [("ce_type", None)])
+    await world.publish_raw(None, [])
+    await world.publish_raw(b"{bad", [])
+    await world.publish(["after"])
+
+    async with world.reading():
+        await until(lambda: world.names() == ["before", "after"])
+
+    assert [
+        (1, "not_utf8"),
+        (2, "missing_attribute"),
+        (3, "empty_value"),
+        (4, "missing_attribute"),
+    ] == [(letter.origin.offset, letter.reason) for letter in world.letters()]
+
+
+async def test_while_the_database_fails_a_batch_is_tried_again_and_nothing_is_skipped(
+    world: World,
+) -> None:
+    """A failure postpones; it loses nothing and repeats nothing."""
+    world.faults = [ConnectionError(), TimeoutError(), ConnectionError()]
+    await world.publish(["a", "b"])
+
+    async with world.reading() as inbox:
+        await until(lambda: world.names() == ["a", "b"])
+        await world.publish(["c"])
+        await until(lambda: world.names() == ["a", "b", "c"])
+        assert 3 == inbox.state.failures
+
+
+async def test_an_inbox_stops_in_time_while_the_database_fails(world: World) -> None:
+    """The batch in hand is given up and read again by whoever comes next."""
+    world.faults = [ConnectionError() for _ in range(1000)]
+    await world.publish(["a"])
+    async with world.reading() as inbox:
+        await until(lambda: inbox.state.failures > 0)
+        async with asyncio.timeout(8):
+            await inbox.stop()
+    assert [] == world.names()
+
+    world.faults = []
+    async with world.reading():
+        await until(lambda: world.names() == ["a"])
+
+
+async def test_nothing_is_read_until_positions_are_taken(world: World) -> None:
+    """A partition stays paused while the database does not say where to read on."""
+    await world.publish(["a"])
+    async with world.reading():
+        await until(lambda: world.names() == ["a"])
+    await world.publish(["b"])
+
+    stubborn = Stubborn(world.positions, refusals=3)
+    async with world.reading(stubborn):
+        await until(lambda: stubborn.refusals == 1)
+        assert ["a"] == world.names()
+        await until(lambda: world.names() == ["a", "b"])
+
+
+async def test_what_another_owner_took_is_dropped_and_read_again_once_taken_back(
+    world: World,
+) -> None:
+    """A batch of an owner that was replaced is not posted; while assigned, it takes over again."""
+    async with world.reading() as inbox:
+        await until(lambda: len(inbox.assignment.readings) == 1)
+        await world.positions.take([(world.topic, 0)], uuid4())
+        await world.publish(["a", "b"])
+        await until(lambda: inbox.state.fenced == 1)
+        await until(lambda: world.names() == ["a", "b"])
+
+
+@pytest.mark.parametrize("names", [["x"], ["x", "y", "z", "more"]], ids=["shorter", "longer"])
+async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
+    world: World, names: list[str]
+) -> None:
+    """The position is of another log: past its end, or before it stands another record."""
+    await world.publish(["a", "b", "c"])
+    async with world.reading():
+        await until(lambda: world.names() == ["a", "b", "c"])
+    await world.recreate()
+    await world.publish(names)
+
+    async with world.reading() as inbox:
+        await until(lambda: world.names() == ["a", "b", "c", *names])
+        assert 1 == inbox.assignment.topics_recreated
+
+
+@pytest.mark.slow
+async def test_a_topic_that_is_made_anew_under_way_is_read_from_its_beginning(
+    world: World,
+) -> None:
+    """Records below the position say that the log is another one."""
+    await world.publish(["a", "b", "c"])
+    async with world.reading() as inbox:
+        await until(lambda: world.names() == ["a", "b", "c"])
+        await world.recreate()
+        await world.publish(["x", "y"])
+        await until(lambda: world.names() == ["a", "b", "c", "x", "y"])
+        assert inbox.assignment.topics_recreated
+
+
+@pytest.mark.slow
+async def test_workers_that_come_and_go_post_every_record_once(
+    kafka: Kafka, topics: CreateTopic, database: str
+) -> None:
+    """Partitions change hands between batches: nothing is posted by two, nothing by none."""
+    pool = await open_pool(database, application_name="test", max_size=4)
+    world = World(kafka, pool, await topics("facts", partitions=4))
+    try:
+        async with world.reading() as first:
+            await until(lambda: len(first.assignment.readings) == 4)
+            async with world.reading() as second:
+                publishing = asyncio.create_task(_publish_everywhere(world, 25))
+                await until(lambda: len(second.assignment.readings) == 2)
+                await until(lambda: len(world.names()) > 10)
+            await publishing
+            await until(lambda: len(world.names()) == 100)
+    finally:
+        await pool.close()
+
+    offsets = [
+        (arrival.origin.partition, arrival.origin.offset)
+        for batch in world.batches
+        for arrival in batch.arrivals
+        if arrival.origin is not None
+    ]
+    assert sorted(offsets) == [(p, o) for p in range(4) for o in range(25)]
+    for partition in range(4):
+        assert list(range(25)) == [offset for number, offset in offsets if number == partition]
+
+
+async def test_where_nothing_stands_before_a_position_it_is_believed(
+    world: World, kafka: Kafka
+) -> None:
+    """A transaction's end takes an offset that holds no record: this proves nothing."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka.bootstrap_servers, transactional_id=uuid4().hex
+    )
+    await producer.start()
+    try:
+        for value in (b"first", b"second"):
+            async with producer.transaction():
+                await producer.send(world.topic, value, partition=0)
+    finally:
+        await producer.stop()
+
+    starts = await find_starts(world.look, {(world.topic, 0): Held(2, b"another", 1)})
+
+    assert {(world.topic, 0): Start(2)} == starts
+
+
+async def test_a_record_is_told_from_the_one_that_stood_in_its_place(world: World) -> None:
+    """Only the fingerprint of the very record confirms a position."""
+    await world.publish(["a", "b"])
+    async with world.reading():
+        await until(lambda: world.names() == ["a", "b"])
+    known = world.batches[-1].advances[0].fingerprint
+
+    async def start(next_offset: int, fingerprint: bytes | None) -> Start:
+        held = Held(next_offset, fingerprint, 1)
+        return (await find_starts(world.look, {(world.topic, 0): held}))[world.topic, 0]
+
+    assert Start(2) == await start(2, known)
+    assert Start(0, "topic_recreated") == await start(1, known)
+    assert Start(0, "topic_recreated") == await start(3, known)
+    assert Start(0) == await start(0, None)
+
+
+async def _publish_everywhere(world: World, records: int) -> None:
+    for number in range(records):
+        for partition in range(4):
+            await world.publish([f"g{number}-{partition}"], partition)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, but not for ever."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.01)
