@@ -1,15 +1,17 @@
-"""Arrivals: facts with the events that would have told them, ready to be posted."""
+"""Arrivals: facts with the events that would have told them, and how they are posted."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
 from typing import Any, TypeAlias
 
 from booking_credits.clock.clock import tick
-from booking_credits.inbox.reading import read_record
+from booking_credits.inbox.reading import read_fact, read_record
 from booking_credits.ledger.facts import (
     AccountDescribed,
     BookingRevised,
@@ -21,7 +23,11 @@ from booking_credits.ledger.facts import (
     Scope,
     TimePassed,
 )
-from booking_credits.posting.batch import Arrival, Origin
+from booking_credits.ledger.policies import PolicyBook
+from booking_credits.outbox.rendering import render
+from booking_credits.postgres.pool import open_pool
+from booking_credits.posting.batch import Arrival, Batch, Origin
+from booking_credits.posting.post import Poster
 from booking_credits_contracts import write_headers
 from builders import ACCOUNT, UNITS, a_book, at
 
@@ -64,6 +70,24 @@ def record_of(fact: Fact, account_id: str = ACCOUNT, *, event_id: str | None = N
 def arrivals(facts: Iterable[Fact], account_id: str = ACCOUNT) -> list[Arrival]:
     """Let facts of an account arrive, in their order."""
     return [arrival(fact, account_id) for fact in facts]
+
+
+@asynccontextmanager
+async def a_poster(dsn: str, book: PolicyBook | None = None) -> AsyncIterator[Poster]:
+    """Post to a database as the service does, with a single connection."""
+    book = book or a_book()
+    pool = await open_pool(dsn, application_name="tests", max_size=1)
+    try:
+        yield Poster(pool, book, read_fact=partial(read_fact, book=book), render=render)
+    finally:
+        await pool.close()
+
+
+async def post(dsn: str, facts: Iterable[Fact], account_id: str = ACCOUNT) -> None:
+    """Post facts of an account that nothing speaks against, in one batch."""
+    async with a_poster(dsn) as poster:
+        posted = await poster.post(Batch(tuple(arrivals(facts, account_id))))
+    assert [] == posted.dead_letters
 
 
 def as_published(fact: Fact) -> Fact:

@@ -1,23 +1,17 @@
 """Verify finds nothing wrong with what was posted, and whatever was done to it afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from itertools import count
 
 import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from booking_credits.inbox.reading import hash_of, read_fact
+from booking_credits.inbox.reading import hash_of
 from booking_credits.ledger.facts import BookingRevised, BookingStarted, Fact, Scope
-from booking_credits.outbox.rendering import render
 from booking_credits.postgres.audit import Violation
-from booking_credits.postgres.pool import open_pool
 from booking_credits.posting.batch import Batch
-from booking_credits.posting.post import Poster
 from booking_credits.verify.verification import verify
 from builders import (
     ACCOUNT,
@@ -33,7 +27,7 @@ from builders import (
     time_passed,
 )
 from ledger.histories import histories
-from postgres.arrivals import arrivals, as_published
+from postgres.arrivals import a_poster, arrivals, as_published, post
 
 BOOK = a_book()
 BASE = "plan/hot-desk/base/2026-03-01"
@@ -61,8 +55,8 @@ ELSEWHERE: tuple[Fact, ...] = (a_renewal(), a_booking("retreat"), a_grant("gift"
 
 async def test_nothing_is_wrong_with_what_was_posted(database: str) -> None:
     """A ledger with everything in it keeps every rule and follows from its facts."""
-    await _post(database, MONTH)
-    await _post(database, ELSEWHERE, "another")
+    await post(database, MONTH)
+    await post(database, ELSEWHERE, "another")
     assert [] == await _verify(database)
 
 
@@ -73,7 +67,7 @@ async def test_every_history_can_be_rebuilt(database: str, history: list[Fact]) 
     """From its facts in their recorded order an account comes to the same rows, byte for byte."""
     account_id = f"account-{next(ACCOUNTS)}"
     facts = [_own(as_published(fact), account_id) for fact in history]
-    async with _poster(database) as poster:
+    async with a_poster(database) as poster:
         for first in range(0, len(facts), 7):
             await poster.post(Batch(tuple(arrivals(facts[first : first + 7], account_id))))
     found = await _verify(database)
@@ -280,7 +274,7 @@ async def test_what_was_tampered_with_is_named(
     database: str, tampering: str, check: str, detail: str
 ) -> None:
     """Whoever gets around the triggers is found out, with the account and what is wrong in it."""
-    await _post(database, MONTH)
+    await post(database, MONTH)
     await _execute(database, f"set session_replication_role = replica; {tampering}")
     found = await _verify(database)
     of_kind = [violation for violation in found if violation.check == check]
@@ -290,7 +284,7 @@ async def test_what_was_tampered_with_is_named(
 
 async def test_forgery_that_keeps_every_rule_is_found_by_the_rebuild(database: str) -> None:
     """A fact changed together with its hash, everywhere, no longer leads to the entries."""
-    await _post(database, MONTH)
+    await post(database, MONTH)
     connection = await asyncpg.connect(database)
     try:
         await connection.execute("set session_replication_role = replica")
@@ -311,7 +305,7 @@ async def test_forgery_that_keeps_every_rule_is_found_by_the_rebuild(database: s
 
 async def test_other_rules_lead_to_another_ledger(database: str) -> None:
     """The rebuild computes anew: by other policies the same facts come to something else."""
-    await _post(database, ELSEWHERE)
+    await post(database, ELSEWHERE)
     other = a_book(policy="packs")
     found = await verify(database, other, lambda _stage, _done, _total: None)
     assert {"rebuild"} == {violation.check for violation in found}
@@ -319,7 +313,7 @@ async def test_other_rules_lead_to_another_ledger(database: str) -> None:
 
 async def test_verifying_leaves_nothing_behind(database: str) -> None:
     """The database has the same schemas and rows afterwards, also where something is wrong."""
-    await _post(database, MONTH)
+    await post(database, MONTH)
     await _execute(
         database, "set session_replication_role = replica; delete from facts where fact_no = 6"
     )
@@ -330,9 +324,9 @@ async def test_verifying_leaves_nothing_behind(database: str) -> None:
 
 async def test_ledger_may_be_posted_to_meanwhile(database: str) -> None:
     """What is posted while verify runs neither waits for it nor disturbs it."""
-    await _post(database, MONTH)
+    await post(database, MONTH)
     bookings = (a_booking(f"late-{number}") for number in range(1000))
-    async with _poster(database) as poster:
+    async with a_poster(database) as poster:
         verifying = asyncio.create_task(_verify(database))
         posted = 0
         while not verifying.done():
@@ -345,7 +339,7 @@ async def test_ledger_may_be_posted_to_meanwhile(database: str) -> None:
 
 async def test_progress_reaches_the_end_of_every_stage(database: str) -> None:
     """Whoever watches sees rules, facts and tables go by, each to the last."""
-    await _post(database, MONTH)
+    await post(database, MONTH)
     seen: dict[str, tuple[int, int]] = {}
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -365,21 +359,6 @@ def _own(fact: Fact, account_id: str) -> Fact:
     if isinstance(fact, BookingRevised | BookingStarted):
         return replace(fact, booking_id=f"{account_id}-{fact.booking_id}")
     return fact
-
-
-async def _post(dsn: str, facts: Sequence[Fact], account_id: str = ACCOUNT) -> None:
-    async with _poster(dsn) as poster:
-        posted = await poster.post(Batch(tuple(arrivals(facts, account_id))))
-    assert [] == posted.dead_letters
-
-
-@asynccontextmanager
-async def _poster(dsn: str) -> AsyncIterator[Poster]:
-    pool = await open_pool(dsn, application_name="test", max_size=1)
-    try:
-        yield Poster(pool, BOOK, read_fact=partial(read_fact, book=BOOK), render=render)
-    finally:
-        await pool.close()
 
 
 async def _verify(dsn: str) -> list[Violation]:

@@ -1,9 +1,12 @@
 -- The role that workers act as: what is append-only they may read and append to, nothing more.
+-- It belongs to the whole server, where an administrator may have made it already.
 do $$
 begin
-    create role booking_credits_worker nologin;
+    if not exists (select from pg_roles where rolname = 'booking_credits_worker') then
+        create role booking_credits_worker nologin;
+    end if;
 exception
-    -- Roles belong to the whole server: another database may have made it, even just now.
+    -- The migration of another database made it just now.
     when duplicate_object or unique_violation then null;
 end
 $$;
