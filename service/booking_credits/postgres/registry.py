@@ -67,7 +67,7 @@ async def advance_positions(connection: Connection, advances: Sequence[tuple[obj
 
 
 async def put_dead_letters(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    """Keep dead letters, given in the order of the query's columns."""
+    """Keep dead letters, given as the query's columns and the letter each was replayed from."""
     if rows:
         await connection.execute(_SQL["put_dead_letters"], *_columns(rows))
 

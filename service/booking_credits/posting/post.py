@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
-from uuid import UUID, uuid5
 
 from booking_credits.ledger.account import AccountRecord, NotLoaded
 from booking_credits.ledger.admission import admit
@@ -31,7 +30,8 @@ from booking_credits.postgres import registry
 from booking_credits.postgres.faults import RowsRefused, rows_refused
 from booking_credits.postgres.reader import PAGE_SIZE, LedgerReader
 from booking_credits.postgres.writer import LedgerWriter
-from booking_credits.posting.batch import Arrival, Batch, DeadLetter, Fenced, Origin, Posted
+from booking_credits.posting.batch import Arrival, Batch, Fenced, Posted
+from booking_credits.posting.dead_letters import dead_letter_row, letter_of
 from booking_credits.posting.shards import shard_of
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from booking_credits.postgres.reader import ReadFact
 
 EventKey: TypeAlias = tuple[str, str]
-
-_DEAD_LETTERS = UUID("6a6b8f0e-3f0f-5a53-9d0b-0d6a5ad6c0aa")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ class Poster:
         letters = [*batch.dead_letters, *posted.dead_letters]
         posted.dead_letters = letters
         posted.outcomes.update((d.type or "unknown", d.reason) for d in letters)
-        await registry.put_dead_letters(connection, [_dead_letter_row(d) for d in letters])
+        await registry.put_dead_letters(connection, [dead_letter_row(d) for d in letters])
         return posted
 
     async def _post_part(
@@ -127,7 +125,7 @@ class Poster:
                 part = await _Part(connection, reader, self._render).post(arrivals)
         except RowsRefused as refused:
             if len(arrivals) == 1:
-                posted.dead_letters.append(_letter(arrivals[0], "rows_refused", str(refused)))
+                posted.dead_letters.append(letter_of(arrivals[0], "rows_refused", str(refused)))
                 return
             middle = len(arrivals) // 2
             await self._post_part(connection, arrivals[:middle], posted)
@@ -201,7 +199,7 @@ class _Part:
             self._posted.outcomes[arrival.type, "duplicate"] += 1
         else:
             detail = "an event of this source and id was posted with other content"
-            self._posted.dead_letters.append(_letter(arrival, "event_conflict", detail))
+            self._posted.dead_letters.append(letter_of(arrival, "event_conflict", detail))
 
     async def _own(self, arrivals: list[Arrival]) -> list[Arrival]:
         """Keep the arrivals whose booking is their account's; a booking has one for life."""
@@ -321,7 +319,7 @@ class _Part:
     def _refuse(self, arrival: Arrival, reason: str, detail: str) -> None:
         """Set an arrival aside; its event id is free again for a replay."""
         self._forgotten.append((arrival.source, arrival.event_id))
-        self._posted.dead_letters.append(_letter(arrival, reason, detail))
+        self._posted.dead_letters.append(letter_of(arrival, reason, detail))
 
 
 def _has_passed(record: AccountRecord, fact: Fact) -> bool:
@@ -375,43 +373,3 @@ def _overages(outcome: Outcome) -> Counter[tuple[str, bool]]:
             change = content.change_minor
             overages[content.obligation.key.currency, change > 0] += abs(change)
     return overages
-
-
-def _letter(arrival: Arrival, reason: str, detail: str) -> DeadLetter:
-    origin = arrival.origin or Origin(
-        arrival.source, 0, 0, None, None, arrival.payload.encode(), ()
-    )
-    return DeadLetter(
-        reason,
-        detail,
-        origin,
-        arrival.recorded_at,
-        arrival.type,
-        arrival.source,
-        arrival.event_id,
-        arrival.account_id,
-    )
-
-
-def _dead_letter_row(letter: DeadLetter) -> tuple[object, ...]:
-    origin = letter.origin
-    name = f"{origin.topic}/{origin.partition}/{origin.offset}"
-    if not origin.headers and letter.event_id is not None:
-        name = f"{letter.source}/{letter.event_id}"
-    return (
-        uuid5(_DEAD_LETTERS, name),
-        letter.reason,
-        letter.detail,
-        origin.topic,
-        origin.partition,
-        origin.offset,
-        origin.timestamp,
-        origin.key,
-        origin.value,
-        registry.headers_json(origin.headers),
-        letter.source,
-        letter.event_id,
-        letter.type,
-        letter.account_id,
-        letter.received_at,
-    )

@@ -243,14 +243,26 @@ where p.topic = w.topic and p.partition = w.partition
 returning p.topic, p.partition
 
 -- name: put_dead_letters
--- A record read again keeps its first letter. $1 to $15 the columns in the table's order.
+-- A record read again keeps its letter; a record that was replayed is another attempt of the first.
+-- $1 to $15 the columns in the table's order, $16 the letter that it claims to be replayed from.
 insert into dead_letters (
     dead_letter_id, reason, detail, topic, partition, record_offset, record_timestamp,
-    key, value, headers, source, event_id, type, account_id, received_at
+    key, value, headers, source, event_id, type, account_id, received_at, first_letter_id, attempts
 )
-select * from unnest(
+select
+    w.dead_letter_id, w.reason, w.detail, w.topic, w.partition, w.record_offset,
+    w.record_timestamp, w.key, w.value, w.headers, w.source, w.event_id, w.type, w.account_id,
+    w.received_at, first.dead_letter_id,
+    case when first.dead_letter_id is null then 1 else 2 + (
+        select count(*) from dead_letters as d where d.first_letter_id = first.dead_letter_id
+    ) end
+from unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::bigint[],
     $7::timestamptz[], $8::bytea[], $9::bytea[], $10::jsonb[], $11::text[], $12::text[],
-    $13::text[], $14::text[], $15::timestamptz[]
+    $13::text[], $14::text[], $15::timestamptz[], $16::uuid[]
+) as w (
+    dead_letter_id, reason, detail, topic, partition, record_offset, record_timestamp,
+    key, value, headers, source, event_id, type, account_id, received_at, replayed_from
 )
+left join dead_letters as first on first.dead_letter_id = w.replayed_from
 on conflict do nothing
