@@ -5,6 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$python && break; done)
 BIN := .venv/bin
 READY := .venv/ready
+DRAWS := .venv/draws
 REQUIREMENTS := deploy/requirements
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
@@ -13,7 +14,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 .DELETE_ON_ERROR:
 ENVIRONMENT := .run/environment
 FILE ?= contracts/examples/send/booking-created.json
-.PHONY: help run send test test-fast check format requirements clean
+.PHONY: help run send test test-fast bench check format requirements clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,10 @@ test: $(READY) ## Run every test, those on a real Kafka and a real Postgres too
 
 test-fast: $(READY) ## Run the tests that start no server
 	$(BIN)/python -m pytest -m "not slow"
+
+bench: $(DRAWS) ## Measure on real servers (QUICK=1: less; SAVE=1: keep it; PROFILE=1: where time goes)
+	@PYTHONPATH=deploy:tests $(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(SAVE),--save) \
+		$(if $(PROFILE),--profile)
 
 check: $(READY) ## Check format, style, types, the layers of the code, and for dead code
 	$(BIN)/ruff format --check .
@@ -61,4 +66,9 @@ $(READY): $(REQUIREMENTS)/dev.txt pyproject.toml contracts/pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r $(REQUIREMENTS)/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e contracts -e .
+	@touch $@
+
+# Only the benchmark draws.
+$(DRAWS): $(READY) $(REQUIREMENTS)/bench.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r $(REQUIREMENTS)/bench.txt
 	@touch $@

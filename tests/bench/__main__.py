@@ -1,0 +1,133 @@
+"""Measure the service: python -m bench [--quick] [--save] [--profile]."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import platform
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from bench.measure import MeasurementError
+from bench.plots import plot_latency, plot_memory, plot_rates, plot_read_back
+from bench.profiling import profile_posting
+from bench.run import FULL, QUICK, Results, Run
+from bench.trial import Servers
+from local.servers import find_kafka, find_postgres
+from local.supervision import UnavailableError
+
+_BUILT: Final = Path("build/bench")
+_SAVED: Final = Path("deploy/bench")
+_BARS: Final = {
+    "events_per_second": ("at least", 10_000),
+    "tutorial_ratio": ("at least", 12),
+    "ceiling_ratio": ("at least", 0.3),
+    "hot_ratio": ("at least", 0.6),
+    "history_ratio": ("at least", 0.9),
+    "p99_ms": ("under", 500),
+    "rss_mb": ("under", 300),
+}
+
+
+def main() -> int:
+    """Return the exit status: 0 when everything was measured, whatever came out."""
+    arguments = _parse()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    screen = Console(stderr=True)
+    try:
+        with (
+            ThreadPoolExecutor() as starts,
+            screen.status("Starting Kafka and Postgres"),
+        ):
+            kafka_start = starts.submit(find_kafka)
+            postgres_start = starts.submit(find_postgres, durable=True)
+        with kafka_start.result() as kafka, postgres_start.result() as postgres:
+            servers = Servers(kafka, postgres)
+            scale = QUICK if arguments.quick else FULL
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                if arguments.profile:
+                    runner.run(profile_posting(servers, scale.events, screen))
+                    return 0
+                results = runner.run(Run(servers, scale, screen).measure_all())
+    except (UnavailableError, MeasurementError) as reason:
+        screen.print(str(reason), markup=False, style="red")
+        return 1
+    _show(results, screen)
+    _plot(results, _BUILT)
+    figures = results.figures()
+    if arguments.save:
+        _save(figures)
+    sys.stdout.write(json.dumps(figures) + "\n")
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="measure less, within three minutes")
+    parser.add_argument(
+        "--save", action="store_true", help="keep figures and plots in deploy/bench"
+    )
+    parser.add_argument("--profile", action="store_true", help="say where posting spends its time")
+    return parser.parse_args()
+
+
+def _show(results: Results, screen: Console) -> None:
+    measured = Table("measurement", "round", "events", "seconds", "events/s", "published", "MB")
+    for column in measured.columns[1:]:
+        column.justify = "right"
+    for name in ("worker", "tutorial", "hot", "history"):
+        for number, m in enumerate(getattr(results, name), 1):
+            numbers = (m.events, round(m.seconds, 2), round(m.events_per_second), m.published)
+            cells = [f"{n:,}" for n in (number, *numbers, round(m.rss_mb))]
+            measured.add_row(name, *cells)
+    for number, rate in enumerate(results.ceiling, 1):
+        measured.add_row("ceiling", str(number), "", "", f"{rate:,.0f}", "", "")
+    screen.print(measured)
+    screen.print(f"History: {results.history_entries:,} entries before the start.")
+    summed = Table("figure", "value", "bar", "")
+    for name, value in results.figures().items():
+        how, bar = _BARS.get(name, ("", None))
+        met = "" if bar is None else ("met" if (value < bar) == (how == "under") else "missed")
+        summed.add_row(name, f"{value:,}", "" if bar is None else f"{how} {bar:,}", met)
+    screen.print(summed)
+
+
+def _plot(results: Results, folder: Path) -> None:
+    """Plot the last round."""
+    measurements = {
+        "worker": results.worker[-1],
+        "hot account": results.hot[-1],
+        "with history": results.history[-1],
+    }
+    rates = {name: m.events_per_second for name, m in measurements.items()}
+    rates |= {"tutorial": results.tutorial[-1].events_per_second, "ceiling": results.ceiling[-1]}
+    plot_rates(folder, rates, "worker")
+    plot_read_back(folder, measurements)
+    plot_memory(folder, measurements)
+    figures = results.figures()
+    plot_latency(folder, results.latencies.milliseconds, figures["p50_ms"], figures["p99_ms"])
+
+
+def _save(figures: dict[str, float]) -> None:
+    """Keep the figures, the plots and what they were measured on for the README."""
+    shutil.copytree(_BUILT, _SAVED, dirs_exist_ok=True)
+    machine = {
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
+    text = json.dumps({"figures": figures, "machine": machine}, indent=2)
+    (_SAVED / "figures.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

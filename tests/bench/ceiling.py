@@ -1,0 +1,109 @@
+"""Ceiling: the rows that a finished measurement left, written again with nothing decided.
+
+What the database does with facts, entries, announcements, outbox and balances, in the batches in
+which they were posted, is the least that any service costs that keeps the same record.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from bench.measure import Progress
+from bench.trial import Connection, connect
+from booking_credits.postgres.sql import load_queries
+from booking_credits.posting.shards import shard_of
+
+Row: TypeAlias = tuple[Any, ...]
+
+_SQL: Final = load_queries("ledger.sql")
+_FACTS: Final = "select * from facts where fact_no > 1 order by recorded_at, account_id, fact_no"
+_CAUSED: Final = (
+    "select t.*, f.recorded_at as posted_at from {table} as t"
+    " join facts as f using (account_id, fact_no)"
+    " where f.fact_no > 1 order by f.recorded_at, t.account_id, t.{number}"
+)
+_BALANCES: Final = "select * from balances order by account_id, unit"
+_OUTBOX: Final = ("shard", "account_id", "sequence", "part")
+
+
+@dataclass(slots=True)
+class Batch:
+    """The rows of one transaction."""
+
+    facts: list[Row] = field(default_factory=list)
+    entries: list[Row] = field(default_factory=list)
+    announcements: list[Row] = field(default_factory=list)
+    outbox: list[Row] = field(default_factory=list)
+    accounts: set[str] = field(default_factory=set)
+    balances: list[Row] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Precomputed:
+    """All batches of a measurement, and the columns of their rows."""
+
+    batches: list[Batch]
+    columns: dict[str, list[str]]
+
+
+async def precompute(dsn: str) -> Precomputed:
+    """Read what a finished database holds, but for the first fact of each account."""
+    batches: dict[datetime, Batch] = defaultdict(Batch)
+    columns: dict[str, list[str]] = {}
+    async with connect(dsn) as connection:
+        facts = await connection.fetch(_FACTS)
+        columns["facts"] = list(facts[0].keys())
+        for fact in facts:
+            batch = batches[fact["recorded_at"]]
+            batch.facts.append(tuple(fact))
+            batch.accounts.add(fact["account_id"])
+        for at, row in await _caused(connection, "entries", "entry_no", columns):
+            batches[at].entries.append(row)
+        for at, row in await _caused(connection, "announcements", "sequence", columns):
+            batches[at].announcements.append(row)
+            batches[at].outbox.append((shard_of(row[0]), *row[:3]))
+        balances = await connection.fetch(_BALANCES)
+    by_account: dict[str, list[Row]] = defaultdict(list)
+    for balance in balances:
+        by_account[balance["account_id"]].append(tuple(balance))
+    for batch in batches.values():
+        batch.balances = [row for a in sorted(batch.accounts) for row in by_account[a]]
+    return Precomputed(list(batches.values()), columns)
+
+
+async def measure_ceiling(dsn: str, precomputed: Precomputed, progress: Progress) -> float:
+    """Write batches into a database in which their accounts are open; events per second."""
+    count = sum(len(batch.facts) for batch in precomputed.batches)
+    done = 0
+    async with connect(dsn) as connection:
+        start = time.perf_counter()
+        for batch in precomputed.batches:
+            async with connection.transaction():
+                await _write(connection, batch, precomputed.columns)
+            done += len(batch.facts)
+            progress(done, count)
+        return count / (time.perf_counter() - start)
+
+
+async def _write(connection: Connection, batch: Batch, columns: dict[str, list[str]]) -> None:
+    for table in ("facts", "entries", "announcements"):
+        rows: Sequence[Row] = getattr(batch, table)
+        if rows:
+            await connection.copy_records_to_table(table, records=rows, columns=columns[table])
+    if batch.outbox:
+        await connection.copy_records_to_table("outbox", records=batch.outbox, columns=_OUTBOX)
+    if batch.balances:
+        arrays = [list(column) for column in zip(*batch.balances, strict=True)]
+        await connection.execute(_SQL["put_balances"], *arrays)
+
+
+async def _caused(
+    connection: Connection, table: str, number: str, columns: dict[str, list[str]]
+) -> list[tuple[datetime, Row]]:
+    """Read the rows that facts caused, each with when its fact was posted."""
+    rows = await connection.fetch(_CAUSED.format(table=table, number=number))
+    columns[table] = list(rows[0].keys())[:-1]
+    return [(row["posted_at"], tuple(row)[:-1]) for row in rows]

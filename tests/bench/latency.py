@@ -1,0 +1,124 @@
+"""Latency: from publishing an event to reading the balance-changed that it causes."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+
+from bench.measure import (
+    SERVE,
+    MeasurementError,
+    Progress,
+    Readback,
+    await_taken,
+    open_readback,
+    running,
+)
+from bench.mix import Event
+from bench.trial import Connection, Trial, connect
+
+_LOOK_SECONDS: Final = 0.05
+_TICK_SECONDS: Final = 0.005
+# The first events find an unprepared service; they are published and not counted.
+_WARM_UP_SECONDS: Final = 2.0
+_START_SECONDS: Final = 60.0
+_DRAIN_SECONDS: Final = 30.0
+_QUEUED: Final = "select exists (select from outbox)"
+_FACTS: Final = "select coalesce(sum(fact_no), 0)::bigint from accounts"
+
+
+@dataclass
+class Latencies:
+    """Milliseconds for each event that changed a balance, in order of size."""
+
+    milliseconds: list[float] = field(default_factory=list)
+
+    def quantile_ms(self, share: float) -> float:
+        """Return the latency that a share of all events keeps within."""
+        return self.milliseconds[min(len(self.milliseconds) - 1, int(share * len(self)))]
+
+    def __len__(self) -> int:
+        return len(self.milliseconds)
+
+
+async def measure_latency(
+    trial: Trial, events: Sequence[Event], per_second: float, progress: Progress
+) -> Latencies:
+    """Publish events one by one at a rate, and time what comes out.
+
+    Raises:
+        MeasurementError: something is missing in the end.
+    """
+    sent: dict[str, float] = {}
+    seen: dict[str, float] = {}
+    async with (
+        connect(trial.dsn) as connection,
+        open_readback(trial) as readback,
+        running(trial, trial.command(*SERVE)) as program,
+    ):
+        async with asyncio.timeout(_START_SECONDS):
+            await await_taken(connection, program)
+        before = await connection.fetchval(_FACTS)
+        reading = asyncio.create_task(_read(readback, trial, seen))
+        try:
+            await _publish(trial, events, per_second, sent, progress)
+            await _drain(connection, before + len(events))
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+    counted = list(sent)[int(_WARM_UP_SECONDS * per_second) :]
+    found = sorted((seen[e] - sent[e]) * 1000 for e in counted if e in seen)
+    if not found:
+        raise MeasurementError("no balance changed")
+    return Latencies(found)
+
+
+async def _publish(
+    trial: Trial,
+    events: Sequence[Event],
+    per_second: float,
+    sent: dict[str, float],
+    progress: Progress,
+) -> None:
+    """Publish what is due every few milliseconds, whatever became of what came before."""
+    producer = AIOKafkaProducer(bootstrap_servers=trial.bootstrap, acks="all")
+    await producer.start()
+    try:
+        start, number = time.perf_counter(), 0
+        while number < len(events):
+            due = min(len(events), int((time.perf_counter() - start) * per_second))
+            for event in events[number:due]:
+                sent[event.event_id] = time.perf_counter()
+                await producer.send(
+                    trial.input_topic, key=event.key, value=event.value, headers=event.headers
+                )
+            number = max(number, due)
+            progress(number, len(events))
+            await asyncio.sleep(_TICK_SECONDS)
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+async def _read(readback: Readback, trial: Trial, seen: dict[str, float]) -> None:
+    topic = trial.output_topics["balance-changed"]
+    while True:
+        records: list[ConsumerRecord] = await readback.read()
+        now = time.perf_counter()
+        for record in records:
+            if record.topic == topic:
+                # An event may change several balances: it is done when it has changed the last.
+                seen[json.loads(record.value)["cause"]["id"]] = now
+
+
+async def _drain(connection: Connection, facts: int) -> None:
+    """Wait until all is posted and published, and then a moment for what is under way."""
+    async with asyncio.timeout(_DRAIN_SECONDS):
+        # Only the database can be asked.
+        while await connection.fetchval(_FACTS) < facts or await connection.fetchval(_QUEUED):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_SECONDS)
+    await asyncio.sleep(0.5)

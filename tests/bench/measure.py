@@ -1,0 +1,217 @@
+"""Measure: how long a program takes from its first fetch until all it publishes is read back."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from bench.mix import Event
+from bench.preload import preload
+from bench.trial import PARTITIONS, Connection, Trial, connect
+from local.supervision import Supervised
+
+Progress: TypeAlias = Callable[[int, int], None]
+
+SERVE: Final = ("booking-credits", "serve")
+
+_TIMEOUT_SECONDS: Final = 300
+_POLL_SECONDS: Final = 0.01
+_LOOK_SECONDS: Final = 0.25
+_STOP_SIGNAL: Final = signal.SIGTERM
+
+# An account's facts are numbered, so that the sum of the last numbers counts them all.
+_FACTS: Final = "select coalesce(sum(fact_no), 0)::bigint from accounts"
+_ANNOUNCEMENTS: Final = "select count(*) from announcements"
+_LETTERS: Final = "select count(*) from dead_letters"
+_HELD: Final = "select exists (select from positions)"
+_QUEUED: Final = "select exists (select from outbox)"
+
+
+class MeasurementError(Exception):
+    """A program did not do what it should, or not in time; says what it logged last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What was measured; `read_back` is how many events had come out after so many seconds."""
+
+    events: int
+    published: int
+    seconds: float
+    rss_mb: float
+    read_back: tuple[tuple[float, int], ...]
+
+    @property
+    def events_per_second(self) -> float:
+        return self.events / self.seconds
+
+
+@dataclass
+class Readback:
+    """Reads what is published; `ids` are those of the events that came, each once."""
+
+    consumer: AIOKafkaConsumer
+    ids: set[bytes] = field(default_factory=set)
+    samples: list[tuple[float, int]] = field(default_factory=list)
+
+    async def read(self) -> list[ConsumerRecord]:
+        """Wait a moment for records, and note when they came."""
+        pages = await self.consumer.getmany(timeout_ms=50)
+        records = [record for page in pages.values() for record in page]
+        if records:
+            self.ids.update(dict(record.headers)["ce_id"] for record in records)
+            self.samples.append((time.perf_counter(), len(self.ids)))
+        return records
+
+
+async def measure_worker(trial: Trial, events: Sequence[Event], progress: Progress) -> Measurement:
+    """Preload events and measure the service on them, started as its users start it."""
+    await preload(trial.bootstrap, trial.input_topic, events)
+    return await measure(trial, trial.command(*SERVE), len(events), progress)
+
+
+async def measure(
+    trial: Trial,
+    command: Sequence[str],
+    count: int,
+    progress: Progress,
+    *,
+    has_outbox: bool = True,
+) -> Measurement:
+    """Run a program until it has posted and published what is preloaded.
+
+    Without an outbox that it empties, the time starts at its first publication.
+
+    Raises:
+        MeasurementError: an event is missing, or the time is over.
+    """
+    async with (
+        connect(trial.dsn) as connection,
+        open_readback(trial) as readback,
+        running(trial, command) as program,
+    ):
+        course = _Course(connection, readback, program, has_outbox)
+        facts, announcements = await course.count_facts(), await course.count_announcements()
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                start = await course.await_start()
+                await course.await_posted(facts, count, progress)
+                published = await course.await_published(announcements)
+        except TimeoutError:
+            raise MeasurementError(f"{trial.name} took too long: {program.log()}") from None
+        rss_mb = read_peak_rss_mb(program.pid)
+    samples = tuple((at - start, read) for at, read in readback.samples)
+    return Measurement(count, published, samples[-1][0], rss_mb, samples)
+
+
+@dataclass
+class _Course:
+    """What is watched while a program runs."""
+
+    connection: Connection
+    readback: Readback
+    program: Supervised
+    has_outbox: bool
+
+    async def count_facts(self) -> int:
+        return int(await self.connection.fetchval(_FACTS))
+
+    async def count_announcements(self) -> int:
+        return int(await self.connection.fetchval(_ANNOUNCEMENTS))
+
+    async def await_start(self) -> float:
+        """Wait until the program reads, and return when that is."""
+        if self.has_outbox:
+            await await_taken(self.connection, self.program)
+        while not (self.has_outbox or self.readback.samples):
+            await self._read()
+        return time.perf_counter()
+
+    async def await_posted(self, before: int, count: int, progress: Progress) -> None:
+        """Read on until every event is on record."""
+        look_at, posted = 0.0, 0
+        while posted < count:
+            await self._read()
+            if time.perf_counter() >= look_at:
+                posted = await self.count_facts() - before
+                progress(posted, count)
+                await self._require_no_letters()
+                look_at = time.perf_counter() + _LOOK_SECONDS
+
+    async def await_published(self, before: int) -> int:
+        """Read on until everything announced has come back, and return how much that is."""
+        while self.has_outbox and await self.connection.fetchval(_QUEUED):
+            await self._read()
+        announced = await self.count_announcements() - before
+        while len(self.readback.ids) < announced:
+            await self._read()
+        if len(self.readback.ids) > announced:
+            raise MeasurementError("more came out than is on record")
+        return announced
+
+    async def _read(self) -> None:
+        require_running(self.program)
+        await self.readback.read()
+
+    async def _require_no_letters(self) -> None:
+        if await self.connection.fetchval(_LETTERS):
+            raise MeasurementError("an event became a dead letter")
+
+
+@asynccontextmanager
+async def open_readback(trial: Trial) -> AsyncIterator[Readback]:
+    """Read the output topics of a trial, from their beginning."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=trial.bootstrap, fetch_max_wait_ms=20, auto_offset_reset="earliest"
+    )
+    consumer.assign(
+        [
+            TopicPartition(topic, partition)
+            for topic in trial.output_topics.values()
+            for partition in range(PARTITIONS)
+        ]
+    )
+    await consumer.start()
+    try:
+        yield Readback(consumer)
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def running(trial: Trial, command: Sequence[str]) -> AsyncIterator[Supervised]:
+    """Run a program, and end it as its users do."""
+    program = Supervised(trial.name)
+    try:
+        program.start(*command)
+        yield program
+        await asyncio.to_thread(program.end, _STOP_SIGNAL)
+    finally:
+        program.close()
+
+
+async def await_taken(connection: Connection, program: Supervised) -> None:
+    """Wait until a worker has taken its partitions, which it does just before it reads them."""
+    while not await connection.fetchval(_HELD):
+        require_running(program)
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def require_running(program: Supervised) -> None:
+    """Raise MeasurementError where a program has ended by itself."""
+    if not program.running:
+        raise MeasurementError(f"{program.name} ended: {program.log()}")
+
+
+def read_peak_rss_mb(pid: int) -> float:
+    """Return the most memory that a process has had, where the system says so, else 0."""
+    status = Path(f"/proc/{pid}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    kilobytes = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(kilobytes[0]) / 1024 if kilobytes else 0.0

@@ -1,0 +1,175 @@
+"""Run: every measurement side by side, round after round, on the servers of one run."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench import history, hot, mix
+from bench.ceiling import measure_ceiling, precompute
+from bench.latency import Latencies, measure_latency
+from bench.measure import Measurement, measure, measure_worker
+from bench.measure import Progress as ToldProgress
+from bench.mix import Event
+from bench.preload import preload
+from bench.trial import Servers, Trial, open_trial
+from booking_credits.postgres.migrate import migrate
+
+TUTORIAL: Final = ("python", "-m", "bench.tutorial")
+_LATENCY_SHARE: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is measured."""
+
+    rounds: int
+    events: int
+    tutorial_events: int
+    hot_events: int
+    history_entries: int
+    latency_seconds: float
+
+
+FULL: Final = Scale(3, 50_000, 4_000, 20_000, 1_000_000, 20)
+QUICK: Final = Scale(1, 10_000, 1_000, 4_000, 100_000, 6)
+
+
+@dataclass
+class Results:
+    """What was measured, a value for each round."""
+
+    worker: list[Measurement] = field(default_factory=list)
+    tutorial: list[Measurement] = field(default_factory=list)
+    hot: list[Measurement] = field(default_factory=list)
+    history: list[Measurement] = field(default_factory=list)
+    ceiling: list[float] = field(default_factory=list)
+    history_entries: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
+
+    def figures(self) -> dict[str, float]:
+        """Sum up: medians of the rounds, and of the ratios within each round."""
+        ours = _rates(self.worker)
+        ceiling, tutorial = self.ceiling, _rates(self.tutorial)
+        measurements = (*self.worker, *self.hot, *self.history)
+        return {
+            "events_per_second": round(median(ours)),
+            "tutorial_ratio": _ratio(ours, tutorial),
+            "ceiling_ratio": _ratio(ours, ceiling),
+            "hot_ratio": _ratio(_rates(self.hot), ours),
+            "history_ratio": _ratio(_rates(self.history), ours),
+            "p50_ms": round(self.latencies.quantile_ms(0.5), 1),
+            "p99_ms": round(self.latencies.quantile_ms(0.99), 1),
+            "rss_mb": round(max(measurement.rss_mb for measurement in measurements), 1),
+        }
+
+
+class Run:
+    """One run of the bench."""
+
+    def __init__(self, servers: Servers, scale: Scale, screen: Console) -> None:
+        """Measure at a scale, and show how it goes on a screen."""
+        self._servers = servers
+        self._scale = scale
+        self._screen = screen
+        self._prefix = f"bench_{uuid.uuid4().hex[:8]}"
+        self._trials = 0
+        self._mix = mix.make_mix(scale.events)
+        self._hot = hot.make_hot(scale.hot_events)
+        self.results = Results()
+
+    async def measure_all(self) -> Results:
+        """Measure everything; the databases that trials begin with are gone in the end."""
+        try:
+            await self._prepare()
+            for _ in range(self._scale.rounds):
+                await self._measure_round()
+            await self._measure_latency()
+        finally:
+            for name in ("open", "history", "models"):
+                await self._servers.drop_database(self._database(name))
+        return self.results
+
+    async def _prepare(self) -> None:
+        """Make a database of open accounts, and one of accounts with a history."""
+        ids = mix.account_ids(len({event.account_id for event in self._mix}))
+        scale, dsns = self._scale, {}
+        for name in ("open", "history", "models"):
+            dsns[name] = await self._servers.create_database(self._database(name))
+            await migrate(dsns[name])
+        await history.post(dsns["open"], mix.make_openings(ids))
+        with self._shown("history, before the start") as progress:
+            models = await history.post_models(dsns["models"], scale.history_entries // len(ids))
+            self.results.history_entries = await history.copy_models(
+                dsns["models"], dsns["history"], models, ids, progress
+            )
+
+    async def _measure_round(self) -> None:
+        results = self.results
+        async with self._trial("worker") as trial:
+            results.worker.append(await self._worker("worker", trial, self._mix))
+            precomputed = await precompute(trial.dsn)
+        async with self._trial("ceiling") as trial:
+            with self._shown("ceiling") as progress:
+                results.ceiling.append(await measure_ceiling(trial.dsn, precomputed, progress))
+        async with self._trial("tutorial") as trial:
+            results.tutorial.append(await self._tutorial(trial))
+        async with self._trial("hot") as trial:
+            results.hot.append(await self._worker("hot account", trial, self._hot))
+        async with self._trial("history", "history") as trial:
+            results.history.append(await self._worker("with history", trial, self._mix))
+
+    async def _worker(self, name: str, trial: Trial, events: Sequence[Event]) -> Measurement:
+        with self._shown(name) as progress:
+            measurement = await measure_worker(trial, events, progress)
+        self._screen.print(f"{name}: {measurement.events_per_second:,.0f} events a second")
+        with self._shown(f"{name}: verify"):
+            await trial.verify()
+        return measurement
+
+    async def _tutorial(self, trial: Trial) -> Measurement:
+        events = self._mix[: self._scale.tutorial_events]
+        await preload(trial.bootstrap, trial.input_topic, events)
+        with self._shown("tutorial") as progress:
+            measurement = await measure(
+                trial, trial.command(*TUTORIAL), len(events), progress, has_outbox=False
+            )
+        await trial.verify()
+        return measurement
+
+    async def _measure_latency(self) -> None:
+        per_second = _LATENCY_SHARE * median(_rates(self.results.worker))
+        events = self._mix[: int(self._scale.latency_seconds * per_second)]
+        async with self._trial("latency") as trial:
+            with self._shown(f"latency at {per_second:,.0f} events a second") as progress:
+                self.results.latencies = await measure_latency(trial, events, per_second, progress)
+            await trial.verify()
+
+    def _trial(self, name: str, template: str = "open") -> AbstractAsyncContextManager[Trial]:
+        self._trials += 1
+        name = f"{self._prefix}-{name}-{self._trials}"
+        return open_trial(self._servers, name, self._database(template))
+
+    def _database(self, name: str) -> str:
+        return f"{self._prefix}_{name}"
+
+    @contextmanager
+    def _shown(self, name: str) -> Iterator[ToldProgress]:
+        """Show how far something has come while it goes on."""
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._screen, transient=True) as bars:
+            task = bars.add_task(name, total=None)
+            yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _rates(measurements: Sequence[Measurement]) -> list[float]:
+    return [measurement.events_per_second for measurement in measurements]
+
+
+def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    return round(median(n / d for n, d in zip(numerators, denominators, strict=True)), 3)
