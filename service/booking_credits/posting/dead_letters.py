@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID, uuid5
 
-from booking_credits.posting.batch import Arrival, DeadLetter, Origin
 from booking_credits.postgres.registry import headers_json
+from booking_credits.posting.batch import Arrival, DeadLetter, Origin
 
 # On a record that was replayed: the first letter that its event became.
 REPLAYED_FROM: Final = "dlq-replayed-from"

@@ -37,6 +37,7 @@ from booking_credits.posting.shards import shard_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from booking_credits.ledger.account import Outcome
     from booking_credits.ledger.entries import GrantRecord
