@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,26 +17,30 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faststream.kafka import KafkaBroker
 
 from booking_credits.clock.clock import Clock
+from booking_credits.exit_codes import ExitCode
+from booking_credits.health.health import Health
+from booking_credits.health.metrics import Metrics
 from booking_credits.inbox.reading import read_fact
 from booking_credits.inbox.subscriber import Inbox
 from booking_credits.outbox.relay import Relay
 from booking_credits.outbox.rendering import render
-from booking_credits.policy_record import keep_policies
-from booking_credits.posting.post import Poster
+from booking_credits.policy_record import PoliciesDiffer, keep_policies
 from booking_credits.postgres.migrate import pending_migrations
 from booking_credits.postgres.outbox_queue import OutboxQueue
 from booking_credits.postgres.pool import open_pool
 from booking_credits.postgres.positions import Positions
+from booking_credits.posting.post import Poster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from booking_credits.health.vitals import Phase
     from booking_credits.ledger.facts import Fact
     from booking_credits.ledger.policies import PolicyBook
-    from booking_credits.posting.batch import Batch, Posted
     from booking_credits.postgres.pool import Pool
     from booking_credits.postgres.reader import ReadFact
+    from booking_credits.posting.batch import Batch, Posted
     from booking_credits.settings import Settings
 
 _log = structlog.get_logger("app")
@@ -60,6 +65,9 @@ class Service:
         self._now = now
         self._stopped = asyncio.Event()
         self._parts: AsyncExitStack | None = None
+        self._stopped_late = False
+        self.phase: Phase = "starting"
+        self.metrics = Metrics()
         self.relay: Relay | None = None
         self.inbox: Inbox | None = None
 
@@ -89,6 +97,7 @@ class Service:
             parts.push_async_callback(inbox.stop)
             await inbox.start()
             self._parts = parts.pop_all()
+        self.phase = "serving"
         _log.info("service_started", group=self.settings.group_id)
 
     async def stop(self) -> None:
@@ -96,24 +105,47 @@ class Service:
         parts, self._parts = self._parts, None
         if parts is None:
             return
+        self.phase = "stopping"
         try:
             async with asyncio.timeout(self.settings.shutdown_seconds):
                 await parts.aclose()
         except TimeoutError:
+            self._stopped_late = True
             _log.warning("service_stopped_late", seconds=self.settings.shutdown_seconds)
         self._stopped.set()
         _log.info("service_stopped")
 
-    async def run(self) -> int:
-        """Serve until SIGTERM or Ctrl-C; returns the exit status."""
+    async def run(self) -> ExitCode:
+        """Serve until SIGTERM or Ctrl-C, in a process that is ended if it does not end."""
+        try:
+            health = Health(self, self.settings, self.metrics, self._look)
+        except OSError as error:
+            _log.error("not_started", reason=f"health port: {error}")
+            return ExitCode.USAGE
         asked = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, asked.set)
-        await self.start()
-        await asked.wait()
+        health.start()
+        try:
+            return await self._serve_until(asked, health)
+        finally:
+            health.expect_end()
+            await health.stop()
+
+    async def _serve_until(self, asked: asyncio.Event, health: Health) -> ExitCode:
+        starting = asyncio.create_task(self.start())
+        asking = asyncio.create_task(asked.wait())
+        await asyncio.wait([starting, asking], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done() and (refused := _refusal(starting.exception())) is not None:
+            asking.cancel()
+            return refused
+        await asking
+        health.expect_end()
+        starting.cancel()
+        await asyncio.wait([starting])
         await self.stop()
-        return 0
+        return ExitCode.SHUTDOWN_OVERRAN if self._stopped_late else ExitCode.FINISHED
 
     async def run_until_stopped(self) -> None:
         """Return when someone has stopped the service."""
@@ -133,7 +165,9 @@ class Service:
 
     def _build_inbox(self, pool: Pool, poster: Poster) -> Inbox:
         async def post(batch: Batch) -> Posted:
+            began_at = time.monotonic()
             posted = await poster.post(batch)
+            self.metrics.note_batch(batch, time.monotonic() - began_at)
             self._note(posted)
             return posted
 
@@ -151,6 +185,7 @@ class Service:
         )
 
     def _note(self, posted: Posted) -> None:
+        self.metrics.note_posted(posted)
         if posted.announcements and self.relay is not None:
             self.relay.wake()
         for letter in posted.dead_letters:
@@ -197,6 +232,17 @@ def reader_by(book: PolicyBook) -> ReadFact:
 
 def _read_by(book: PolicyBook, event_type: str, occurred_at: datetime, payload: str) -> Fact:
     return read_fact(event_type, occurred_at, payload, book)
+
+
+def _refusal(error: BaseException | None) -> ExitCode | None:
+    """Say why a worker did not start, for a person to read, and the code that it ends with."""
+    if error is None:
+        return None
+    if isinstance(error, NotMigrated | PoliciesDiffer):
+        _log.error("not_started", reason=str(error))
+        return ExitCode.USAGE
+    _log.error("not_started", reason=type(error).__name__, exc_info=error)
+    return ExitCode.UNAVAILABLE
 
 
 async def _close(pool: Pool) -> None:
