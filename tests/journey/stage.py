@@ -101,6 +101,7 @@ class Stage:
             "group_id": self.group_id,
             "input_topics": ",".join(self.inputs.values()),
             "log_format": "json",
+            "health_port": "0",  # There is one port, and more than one worker.
             "batch_records": str(batch_records),
             "session_timeout_seconds": str(SESSION_TIMEOUT_SECONDS),
         }
