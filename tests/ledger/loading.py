@@ -108,11 +108,11 @@ class Loader:
         ][: self.chunk]
         self._load_bookings(wanting)
         within = self.record.reach.wanting_within
-        low, high = within.get(need.grant.grant_id, (LAST_RANK, LAST_RANK))
+        low, high = within.get(need.question, (LAST_RANK, LAST_RANK))
         if need.rank != high:
             low = need.rank
         high = wanting[-1].rank if len(wanting) == self.chunk else LAST_RANK
-        within[need.grant.grant_id] = (low, high)
+        within[need.question] = (low, high)
 
     def _load_ending_after(self, need: GrantsEndingAfter) -> None:
         ended: list[GrantRecord] = []

@@ -45,7 +45,12 @@ class WantingAbove:
 
     grant: Grant
     rank: Rank
-    better_ids: tuple[str, ...]
+    better_ids: frozenset[str]
+
+    @property
+    def question(self) -> Question:
+        """What is asked of every rank: the same grant reading otherwise is another question."""
+        return self.grant, self.better_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Everything:
     """Wanted: the whole account."""
 
 
+Question: TypeAlias = "tuple[Grant, frozenset[str]]"
 Need: TypeAlias = TakersBelow | WantingAbove | GrantsEndingAfter | DueBy | Everything
 
 
@@ -124,7 +130,7 @@ class Reach:
 
     whole: bool = False
     takers_from: dict[str, Rank] = field(default_factory=dict)
-    wanting_within: dict[str, tuple[Rank, Rank]] = field(default_factory=dict)
+    wanting_within: dict[Question, tuple[Rank, Rank]] = field(default_factory=dict)
     grants_after: datetime | None = None
     due_through: datetime | None = None
     restated: bool = False
@@ -189,17 +195,13 @@ class AccountRecord:
             insort(self._takers.setdefault(take.grant_id, []), (charge.rank, key))
 
     def put_grants(self, records: Iterable[GrantRecord]) -> None:
-        """Set grants; their order is worked out anew only where a grant itself is another.
-
-        Who wants a grant that reads otherwise is another question than the one that was answered.
-        """
+        """Set grants; their order is worked out anew only where a grant itself is another."""
         for record in records:
             before = self.grants.get(record.grant.grant_id)
             self.grants[record.grant.grant_id] = record
             if before is None or before.grant != record.grant:
                 self._sorted_grants.clear()
             if before is not None and before.grant != record.grant:
-                self.reach.wanting_within.clear()
                 self.reach.restated = True
 
     def facts_of(self, subject: str) -> tuple[Fact, ...]:
@@ -271,15 +273,15 @@ class AccountRecord:
             if key not in skip and wants(charge, grant, better_ids):
                 return charge
         if high != LAST_RANK:
-            raise NotLoaded(WantingAbove(grant, high, tuple(sorted(better_ids))))
+            raise NotLoaded(WantingAbove(grant, high, better_ids))
         return None
 
     def _wanting_reach(self, grant: Grant, rank: Rank, better_ids: frozenset[str]) -> Rank:
         if self.reach.whole:
             return LAST_RANK
-        low, high = self.reach.wanting_within.get(grant.grant_id, (LAST_RANK, LAST_RANK))
+        low, high = self.reach.wanting_within.get((grant, better_ids), (LAST_RANK, LAST_RANK))
         if rank < low:
-            raise NotLoaded(WantingAbove(grant, rank, tuple(sorted(better_ids))))
+            raise NotLoaded(WantingAbove(grant, rank, better_ids))
         return high
 
 

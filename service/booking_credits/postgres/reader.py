@@ -19,7 +19,7 @@ from booking_credits.ledger.account import (
     TakersBelow,
     WantingAbove,
 )
-from booking_credits.ledger.charges import FIRST_RANK, LAST_RANK
+from booking_credits.ledger.charges import LAST_RANK
 from booking_credits.ledger.facts import ACCOUNT_SUBJECT
 from booking_credits.postgres.rows import (
     buckets_from,
@@ -109,10 +109,11 @@ class LedgerReader:
             [r.account_id for r, _ in asked],
             [need.grant_id for _, need in asked],
             [need.rank for _, need in asked],
+            [need.above for _, need in asked],
         )
         for (record, need), ranks in zip(asked, pages, strict=True):
             is_last = len(ranks) < self._page_size
-            record.reach.takers_from[need.grant_id] = FIRST_RANK if is_last else min(ranks)
+            record.reach.takers_from[need.grant_id] = need.above if is_last else min(ranks)
 
     async def _read_wanting(self, asked: list[tuple[AccountRecord, WantingAbove]]) -> None:
         pages = await self._pages(
@@ -123,14 +124,14 @@ class LedgerReader:
             [need.grant.from_at for _, need in asked],
             [need.grant.to_at for _, need in asked],
             [need.rank for _, need in asked],
-            ["\n".join(need.better_ids) for _, need in asked],
+            ["\n".join(sorted(need.better_ids)) for _, need in asked],
         )
         for (record, need), ranks in zip(asked, pages, strict=True):
             within = record.reach.wanting_within
-            low, high = within.get(need.grant.grant_id, (need.rank, need.rank))
+            low, high = within.get(need.question, (need.rank, need.rank))
             low = low if need.rank == high else need.rank
             is_last = len(ranks) < self._page_size
-            within[need.grant.grant_id] = (low, LAST_RANK if is_last else max(ranks))
+            within[need.question] = (low, LAST_RANK if is_last else max(ranks))
 
     async def _pages(
         self, name: str, asked: Sequence[tuple[AccountRecord, Need]], *columns: list[Any]

@@ -90,7 +90,7 @@ cross join lateral (
     union all
     (
         select * from grants where account_id = w.account_id and to_at <= w.at
-        order by to_at desc, grant_id desc limit 1
+        order by to_at desc, grant_id collate "C" desc limit 1
     )
 ) as g
 
@@ -108,13 +108,16 @@ from unnest($1::text[], $2::timestamptz[]) as w (account_id, at)
 join charges as c on c.account_id = w.account_id and c.due_at <= w.at
 
 -- name: takers_below
--- The last takers of a grant below a rank. $1 account, $2 grant, $3 rank, $4 how many.
+-- The last takers of a grant between two ranks. $1 account, $2 grant, $3 below which rank,
+-- $4 above which, $5 how many.
 select w.ordinality - 1 as question, t.account_id, t.booking_id, t.rank
-from unnest($1::text[], $2::text[], $3::text[]) with ordinality as w (account_id, grant_id, below)
+from unnest($1::text[], $2::text[], $3::text[], $4::text[])
+with ordinality as w (account_id, grant_id, below, above)
 cross join lateral (
     select account_id, booking_id, rank from takes
-    where account_id = w.account_id and grant_id = w.grant_id and rank < w.below
-    order by rank desc limit $4
+    where account_id = w.account_id and grant_id = w.grant_id
+        and rank < w.below and rank > w.above
+    order by rank desc limit $5
 ) as t
 
 -- name: wanting_above
