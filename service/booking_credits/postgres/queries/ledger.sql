@@ -28,7 +28,8 @@ on conflict do nothing
 
 -- name: booking_owners
 -- $1 booking.
-select booking_id, account_id from bookings where booking_id = any($1::text[])
+select b.booking_id, b.account_id
+from unnest($1::text[]) as w (booking_id) join bookings as b on b.booking_id = w.booking_id
 
 -- name: create_accounts
 -- Make the rows of accounts that are seen for the first time. $1 account.
