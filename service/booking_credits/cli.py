@@ -16,8 +16,10 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from booking_credits.app import build
+from booking_credits.dead_letters.commands import app as dead_letters
 from booking_credits.demo.play import DemoClock, play
 from booking_credits.demo.send import SendFailed, send_event
+from booking_credits.exit_codes import ExitCode
 from booking_credits.policy_file import PolicyFileError, load_policies
 from booking_credits.postgres.migrate import MigrationFault
 from booking_credits.postgres.migrate import migrate as apply_migrations
@@ -30,14 +32,12 @@ if TYPE_CHECKING:
 
     from booking_credits.ledger.policies import PolicyBook
 
-EXIT_VIOLATIONS = 1
-EXIT_USAGE = 2
-
 Result = TypeVar("Result")
 
 app = typer.Typer(
     help="A ledger of booking credits.", no_args_is_help=True, pretty_exceptions_enable=False
 )
+app.add_typer(dead_letters, name="dead-letters")
 _screen = Console(stderr=True)
 
 
