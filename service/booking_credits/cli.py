@@ -62,7 +62,7 @@ def migrate() -> None:
         applied = _run(apply_migrations(settings.postgres_dsn.get_secret_value()))
     except MigrationFault as fault:
         _screen.print(f"[red]{fault}[/red]")
-        raise typer.Exit(EXIT_USAGE) from None
+        raise typer.Exit(ExitCode.USAGE) from None
     for name in applied:
         typer.echo(name)
     _screen.print(f"{len(applied)} migrations applied" if applied else "nothing to apply")
@@ -87,7 +87,7 @@ def verify() -> None:
         where = violation.account_id or "-"
         typer.echo(f"{violation.check}\t{where}\t{violation.detail}")
     _screen.print(f"verify: {len(violations)} violations")
-    raise typer.Exit(EXIT_VIOLATIONS if violations else 0)
+    raise typer.Exit(ExitCode.VIOLATIONS if violations else ExitCode.FINISHED)
 
 
 @app.command()
@@ -117,7 +117,7 @@ def send(
         answers = _run(send_event(settings, topic, event))
     except (OSError, ValueError, SendFailed) as failure:
         _screen.print(f"[red]{failure}[/red]")
-        raise typer.Exit(EXIT_USAGE) from None
+        raise typer.Exit(ExitCode.USAGE) from None
     for answer in answers:
         typer.echo(json.dumps(answer, indent=2))
 
@@ -131,10 +131,10 @@ def _settings(level: int) -> tuple[Settings, PolicyBook]:
         for problem in error.errors(include_input=False, include_url=False):
             name = "_".join(str(part) for part in problem["loc"]).upper()
             _screen.print(f"[red]BOOKING_CREDITS_{name}: {problem['msg']}[/red]")
-        raise typer.Exit(EXIT_USAGE) from None
+        raise typer.Exit(ExitCode.USAGE) from None
     except PolicyFileError as error:
         _screen.print(f"[red]{error}[/red]", markup=True)
-        raise typer.Exit(EXIT_USAGE) from None
+        raise typer.Exit(ExitCode.USAGE) from None
     configure_logs(settings.log_format, level)
     return settings, book
 

@@ -1,0 +1,1 @@
+"""Dead letters: looked at, replayed and discarded by people, who sign for it."""
