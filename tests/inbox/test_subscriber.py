@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from faststream.kafka import KafkaBroker
 
@@ -288,6 +288,48 @@ async def test_a_topic_that_is_made_anew_under_way_is_read_from_its_beginning(
         await world.publish(["x", "y"])
         await until(lambda: world.names() == ["a", "b", "c", "x", "y"])
         assert inbox.assignment.topics_recreated
+
+
+async def test_records_below_the_position_make_an_inbox_look_again(world: World) -> None:
+    """They are not posted again where the log is the same, and reading goes on behind them."""
+    await world.publish(["a", "b"])
+    async with world.reading() as inbox:
+        await until(lambda: world.names() == ["a", "b"])
+        inbox._consumer().seek(TopicPartition(world.topic, 0), 0)
+        await until(lambda: not inbox.assignment.readings)
+        await world.publish(["c"])
+        await until(lambda: world.names() == ["a", "b", "c"])
+        assert 0 == inbox.assignment.topics_recreated
+
+
+@pytest.mark.slow
+async def test_an_inbox_stops_in_time_while_kafka_hangs(world: World, kafka: Kafka) -> None:
+    """Nobody has to wait for a server that does not answer."""
+    if not kafka.controllable:
+        pytest.skip("this Kafka cannot be paused")
+    await world.publish(["a"])
+    async with world.reading() as inbox:
+        await until(lambda: world.names() == ["a"])
+        kafka.pause()
+        try:
+            async with asyncio.timeout(12):
+                await inbox.stop(timeout_seconds=6)
+        finally:
+            kafka.resume()
+
+
+@pytest.mark.slow
+async def test_after_kafka_was_away_reading_goes_on(world: World, kafka: Kafka) -> None:
+    """An outage of Kafka postpones; it loses nothing and repeats nothing."""
+    if not kafka.controllable:
+        pytest.skip("this Kafka cannot be stopped")
+    await world.publish(["a"])
+    async with world.reading():
+        await until(lambda: world.names() == ["a"])
+        await asyncio.to_thread(kafka.kill)
+        await asyncio.to_thread(kafka.start)
+        await world.publish(["b"])
+        await until(lambda: world.names() == ["a", "b"])
 
 
 @pytest.mark.slow

@@ -305,7 +305,7 @@ async def test_while_kafka_hangs_the_relay_stops_in_time_and_nothing_is_lost(
         try:
             await outbox.put("mina-and-sons", [2])
             relay.wake()
-            await asyncio.sleep(0.5)  # So that it is in flight; if not, the test is the weaker.
+            await until(lambda: relay.state.oldest_unpublished is not None)
             async with asyncio.timeout(12):
                 await relay.stop()
         finally:
