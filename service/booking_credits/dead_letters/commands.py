@@ -24,7 +24,6 @@ from booking_credits.dead_letters.resolution import (
 from booking_credits.exit_codes import ExitCode
 from booking_credits.postgres.letters import (
     Filters,
-    State,
     actions_of_letter,
     find_letters,
     letters_by_id,
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from booking_credits.postgres.pool import Connection
 
 Result = TypeVar("Result")
+StateOrAll: TypeAlias = Literal["open", "replayed", "discarded", "all"]
 
 # More than any record that a broker took.
 _RECORD_BYTES = 64 * 1024 * 1024
@@ -60,7 +60,7 @@ def list_letters(  # noqa: PLR0913 - its options
     reason: Annotated[str | None, typer.Option(help="Only of this reason.")] = None,
     account: Annotated[str | None, typer.Option(help="Only of this account.")] = None,
     topic: Annotated[str | None, typer.Option(help="Only from this topic.")] = None,
-    state: Annotated[State | Literal["all"], typer.Option(help="Only in this state.")] = "open",
+    state: Annotated[StateOrAll, typer.Option(help="Only in this state.")] = "open",
     limit: Annotated[int, typer.Option(min=1, help="How many at most, the oldest first.")] = 100,
     output: Form = Output.table,
 ) -> None:
