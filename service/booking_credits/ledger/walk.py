@@ -215,12 +215,16 @@ class _Walk:
         return grants
 
     def _first_wanting(self) -> Charge | None:
-        """Return the first charge on record that would take of what was freed."""
+        """Return the first charge on record that would take of what was freed.
+
+        Only who knows all grants that pay before a freed one can tell who would take more of it.
+        """
         first: Charge | None = None
         for grant_id, rank in list(self._freed.items()):
             grant = self._grant(grant_id)
             if grant.quantity is not None and self._rest[grant_id] <= 0:
                 continue
+            self.record.require_grants(grant.from_at)
             above, better_ids = max(rank, self._position), self._better_ids(grant)
             found = self.record.first_wanting(grant, above, better_ids, self._given_back)
             if found is None:
