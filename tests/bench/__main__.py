@@ -41,6 +41,8 @@ def main() -> int:
     """Return the exit status: 0 when everything was measured, whatever came out."""
     arguments = _parse()
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    # Its client complains about topics that are a moment old.
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
     screen = Console(stderr=True)
     try:
         with (

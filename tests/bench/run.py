@@ -37,7 +37,7 @@ class Scale:
 
 
 FULL: Final = Scale(3, 50_000, 4_000, 20_000, 1_000_000, 20)
-QUICK: Final = Scale(1, 10_000, 1_000, 4_000, 100_000, 6)
+QUICK: Final = Scale(1, 10_000, 600, 3_000, 50_000, 5)
 
 
 @dataclass
@@ -117,6 +117,7 @@ class Run:
         async with self._trial("ceiling") as trial:
             with self._shown("ceiling") as progress:
                 results.ceiling.append(await measure_ceiling(trial.dsn, precomputed, progress))
+        self._tell("ceiling", results.ceiling[-1])
         async with self._trial("tutorial") as trial:
             results.tutorial.append(await self._tutorial(trial))
         async with self._trial("hot") as trial:
@@ -127,7 +128,7 @@ class Run:
     async def _worker(self, name: str, trial: Trial, events: Sequence[Event]) -> Measurement:
         with self._shown(name) as progress:
             measurement = await measure_worker(trial, events, progress)
-        self._screen.print(f"{name}: {measurement.events_per_second:,.0f} events a second")
+        self._tell(name, measurement.events_per_second)
         with self._shown(f"{name}: verify"):
             await trial.verify()
         return measurement
@@ -139,7 +140,9 @@ class Run:
             measurement = await measure(
                 trial, trial.command(*TUTORIAL), len(events), progress, has_outbox=False
             )
-        await trial.verify()
+        self._tell("tutorial", measurement.events_per_second)
+        with self._shown("tutorial: verify"):
+            await trial.verify()
         return measurement
 
     async def _measure_latency(self) -> None:
@@ -158,11 +161,15 @@ class Run:
     def _database(self, name: str) -> str:
         return f"{self._prefix}_{name}"
 
+    def _tell(self, name: str, rate: float) -> None:
+        self._screen.print(f"{name}: {rate:,.0f} events a second")
+
     @contextmanager
     def _shown(self, name: str) -> Iterator[ToldProgress]:
         """Show how far something has come while it goes on."""
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self._screen, transient=True) as bars:
+        is_hidden = not self._screen.is_terminal
+        with Progress(*columns, console=self._screen, transient=True, disable=is_hidden) as bars:
             task = bars.add_task(name, total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total)
 
