@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -41,6 +41,8 @@ _PARTITIONS: Final = 4
 _STEP_TIMEOUT_SECONDS: Final = 30
 _POLL_SECONDS: Final = 0.02
 _PAUSE_SECONDS: Final = 1.5
+_ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_INTERRUPTED: Final = 128 + signal.SIGINT
 
 
 class Service(Protocol):
@@ -64,26 +66,41 @@ async def play(  # noqa: PLR0913 - what the command line has to give is this muc
 ) -> int:
     """Play the day on an empty ledger; return 0 if all came as expected and verify agrees.
 
-    Unless it is to be played once, the service then goes on until SIGTERM or Ctrl-C.
+    Unless it is to be played once, the service then goes on until SIGTERM or Ctrl-C, which also
+    end the day early; then 130 is returned.
     """
     # On a Kafka that has just begun its client reports errors, tries again and then succeeds.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    loop = asyncio.get_running_loop()
     screen = Screen(console)
     async with _stage(kafka_bootstrap, settings, demo_clock, screen) as stage:
-        if (await count_ledger(stage.connection)).events:
-            screen.say("The ledger is not empty; the demo needs one of its own.", "red")
-            return 1
-        await service.start()
+        playing = asyncio.create_task(_play(service, settings, stage, once=once))
+        for number in _ENDING_SIGNALS:
+            loop.add_signal_handler(number, playing.cancel)
         try:
-            is_as_told = await stage.play_day(0 if once else _PAUSE_SECONDS)
-            violations = await _verify(settings, screen)
-            screen.show_result(await count_ledger(stage.connection), violations)
-            if not once:
-                demo_clock.follow_wall_clock()
-                screen.show_invitation(DAY[-1].at)
-                await _until_asked_to_end()
+            return await playing
+        except asyncio.CancelledError:
+            return _INTERRUPTED
         finally:
-            await service.stop()
+            for number in _ENDING_SIGNALS:
+                loop.remove_signal_handler(number)
+
+
+async def _play(service: Service, settings: Settings, stage: _Stage, *, once: bool) -> int:
+    if (await count_ledger(stage.connection)).events:
+        stage.screen.say("The ledger is not empty; the demo needs one of its own.", "red")
+        return 1
+    await service.start()
+    try:
+        is_as_told = await stage.play_day(0 if once else _PAUSE_SECONDS)
+        violations = await _verify(settings, stage.screen)
+        stage.screen.show_result(await count_ledger(stage.connection), violations)
+        if not once:
+            stage.clock.follow_wall_clock()
+            stage.screen.show_invitation(DAY[-1].at)
+            await _until_cancelled()
+    finally:
+        await service.stop()
     return 0 if is_as_told and not violations else 1
 
 
@@ -183,9 +200,6 @@ async def _verify(settings: Settings, screen: Screen) -> int:
     return len(violations)
 
 
-async def _until_asked_to_end() -> None:
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    await asked.wait()
+async def _until_cancelled() -> None:
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
