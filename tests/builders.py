@@ -193,6 +193,7 @@ def a_grant(
     priority: int = 100,
     source: str = "manual",
     paid: bool = False,
+    member: str | None = None,
 ) -> CreditsGranted:
     """Give fifty coins by hand, for use anywhere."""
     return CreditsGranted(
@@ -207,6 +208,7 @@ def a_grant(
         priority=priority,
         source=source,
         paid=paid,
+        member_id=member,
         actor="petra",
         reason="welcome",
     )
