@@ -20,19 +20,16 @@ async def open_pool(
     *,
     application_name: str,
     max_size: int = 8,
-    schema: str | None = None,
     role: str | None = WORKER_ROLE,
     command_timeout_seconds: float | None = 60,
 ) -> Pool:
     """Open a pool whose sessions act as a role that may only append to what is append-only.
 
-    A `schema` is searched before any other; without a `role` the session acts as its user.
+    Without a `role` the sessions act as their user.
     """
     settings = {"application_name": application_name, "timezone": "UTC"}
     if role is not None:
         settings["role"] = role
-    if schema is not None:
-        settings["search_path"] = schema
     return await asyncpg.create_pool(
         dsn,
         min_size=1,

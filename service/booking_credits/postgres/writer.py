@@ -85,19 +85,8 @@ class LedgerWriter:
         """Note an outcome before the record takes it over."""
         account_id = record.account_id
         self._records[account_id] = record
-        for key, charge in outcome.charges.items():
-            known_charge = record.charges.get(key)
-            self._charges.setdefault((account_id, key), known_charge)
-            if charge is not None and charge.due_at is not None:
-                if known_charge is None or known_charge.due_at != charge.due_at:
-                    self._due.add((charge.due_at, account_id))
-        for grant_id, grant in outcome.grants.items():
-            known = record.grants.get(grant_id)
-            self._grants.setdefault((account_id, grant_id), known)
-            ends = grant.grant.to_at
-            if ends is not None and (known is None or known.grant.to_at != ends):
-                if not grant.grant.has_ended(outcome.present):
-                    self._due.add((ends, account_id))
+        self._note_charges(record, outcome)
+        self._note_grants(record, outcome)
         for key in outcome.obligations:
             self._obligations.setdefault((account_id, key), record.obligations.get(key, ()))
         self._balances.update((account_id, unit) for unit in outcome.balances)
@@ -117,6 +106,25 @@ class LedgerWriter:
                     outcome.fact.occurred_at,
                 )
             )
+
+    def _note_charges(self, record: AccountRecord, outcome: Outcome) -> None:
+        """Note charges as they were, and when time changes them next."""
+        for key, charge in outcome.charges.items():
+            before = record.charges.get(key)
+            self._charges.setdefault((record.account_id, key), before)
+            due_at = None if charge is None else charge.due_at
+            if due_at is not None and (before is None or before.due_at != due_at):
+                self._due.add((due_at, record.account_id))
+
+    def _note_grants(self, record: AccountRecord, outcome: Outcome) -> None:
+        """Note grants as they were, and when they end."""
+        for grant_id, after in outcome.grants.items():
+            before = record.grants.get(grant_id)
+            self._grants.setdefault((record.account_id, grant_id), before)
+            ends_at = after.grant.to_at
+            is_news = before is None or before.grant.to_at != ends_at
+            if ends_at is not None and is_news and not after.grant.has_ended(outcome.present):
+                self._due.add((ends_at, record.account_id))
 
     async def write(self, connection: Connection) -> None:
         """Write everything that was noted."""

@@ -206,17 +206,17 @@ class _Part:
         """Keep the arrivals whose booking is their account's; a booking has one for life."""
         named: dict[str, str] = {}
         for arrival in arrivals:
-            if isinstance(arrival.fact, BookingRevised | BookingStarted):
-                named.setdefault(arrival.fact.booking_id, arrival.account_id)
+            booking_id = _booking_named(arrival.fact)
+            if booking_id is not None:
+                named.setdefault(booking_id, arrival.account_id)
         owners = await registry.claim_bookings(self._connection, list(named.items()))
         kept = []
         for arrival in arrivals:
-            fact = arrival.fact
-            if isinstance(fact, BookingRevised | BookingStarted):
-                if owners[fact.booking_id] != arrival.account_id:
-                    self._refuse(arrival, "other_account", "the booking is another account's")
-                    continue
-            kept.append(arrival)
+            booking_id = _booking_named(arrival.fact)
+            if booking_id is None or owners[booking_id] == arrival.account_id:
+                kept.append(arrival)
+            else:
+                self._refuse(arrival, "other_account", "the booking is another account's")
         return kept
 
     async def _settle_all(self, by_account: dict[str, list[Arrival]]) -> None:
@@ -328,6 +328,10 @@ def _has_passed(record: AccountRecord, fact: Fact) -> bool:
     if not isinstance(fact, TimePassed) or record.present is None:
         return False
     return fact.occurred_at <= record.present
+
+
+def _booking_named(fact: Fact) -> str | None:
+    return fact.booking_id if isinstance(fact, BookingRevised | BookingStarted) else None
 
 
 def _bookings(arrivals: Iterable[Arrival]) -> set[tuple[str, str]]:
