@@ -12,7 +12,14 @@ from builders import ACCOUNT, a_booking, a_line, a_renewal, at, time_passed
 from local.postgres import Postgres
 from postgres.arrivals import post
 
-APPEND_ONLY = ("announcements", "entries", "facts", "policy_rules")
+# Each with a column of it.
+APPEND_ONLY = {
+    "announcements": "account_id",
+    "dead_letter_actions": "action_no",
+    "entries": "account_id",
+    "facts": "account_id",
+    "policy_rules": "name",
+}
 # The column that is numbered, and values for those behind it.
 ROWS = {
     "announcements": ("sequence", "1", "'t'", "gen_random_uuid()", "1", "now()", "'{}'"),
@@ -57,16 +64,15 @@ async def worker(owner: Connection) -> Connection:
     return owner
 
 
-@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize(("table", "column"), APPEND_ONLY.items(), ids=APPEND_ONLY)
 @pytest.mark.parametrize(
     "change",
     ["update {} set {} = {}", "delete from {}", "truncate {}", "delete from {} where false"],
 )
 async def test_owner_cannot_change_what_is_written_once(
-    owner: Connection, table: str, change: str
+    owner: Connection, table: str, column: str, change: str
 ) -> None:
     """A person with every right, in a hurry, is stopped before a row is gone."""
-    column = "name" if table == "policy_rules" else "account_id"
     with pytest.raises(asyncpg.RestrictViolationError, match=f"{table} is append-only"):
         await owner.execute(change.format(table, column, column))
 
@@ -82,13 +88,12 @@ async def test_insert_that_would_update_is_refused(
         )
 
 
-@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize(("table", "column"), APPEND_ONLY.items(), ids=APPEND_ONLY)
 @pytest.mark.parametrize("change", ["update {} set {} = {}", "delete from {}", "truncate {}"])
 async def test_worker_has_no_right_to_change_what_is_written_once(
-    worker: Connection, table: str, change: str
+    worker: Connection, table: str, column: str, change: str
 ) -> None:
     """A worker gone wrong is stopped by its rights alone, even without the triggers."""
-    column = "name" if table == "policy_rules" else "account_id"
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await worker.execute(change.format(table, column, column))
 
@@ -138,6 +143,7 @@ GRANT = (
     "insert into grants (account_id, grant_id, unit, quantity, from_at, scope, priority, paid,"
     " source, granted, available, held, drawn, expired, removed) values"
 )
+ACTION = "insert into dead_letter_actions (dead_letter_id, action_no, action, actor, reason) values"
 # Each breaks the rule that it is listed under and no other.
 BREACHES = {
     "numbers_are_not_negative": "update accounts set entry_no = -1",
@@ -162,6 +168,8 @@ BREACHES = {
     "entries_name_two_buckets": f"{ENTRY} ('new', 1, 1, 'g', 'held', 'held', 1, null, null, now())",
     "lines_are_named_whole": f"{ENTRY}"
     " ('new', 1, 1, 'g', 'granted', 'available', 1, 'b', null, now())",
+    "actions_are_known": f"{ACTION} (gen_random_uuid(), 1, 'forgotten', 'petra', 'why not')",
+    "actions_are_signed": f"{ACTION} (gen_random_uuid(), 1, 'discarded', '', 'why not')",
 }
 
 
