@@ -87,8 +87,8 @@ class Run:
         """Measure everything; the databases that trials begin with are gone in the end."""
         try:
             await self._prepare()
-            for _ in range(self._scale.rounds):
-                await self._measure_round()
+            for number in range(1, self._scale.rounds + 1):
+                await self._measure_round(is_last=number == self._scale.rounds)
             await self._measure_latency()
         finally:
             for name in ("open", "history", "models"):
@@ -109,10 +109,11 @@ class Run:
                 dsns["models"], dsns["history"], models, ids, progress
             )
 
-    async def _measure_round(self) -> None:
+    async def _measure_round(self, *, is_last: bool) -> None:
         results = self.results
         async with self._trial("worker") as trial:
             results.worker.append(await self._worker("worker", trial, self._mix))
+            await self._verify("worker", trial)
             precomputed = await precompute(trial.dsn)
         async with self._trial("ceiling") as trial:
             with self._shown("ceiling") as progress:
@@ -122,16 +123,22 @@ class Run:
             results.tutorial.append(await self._tutorial(trial))
         async with self._trial("hot") as trial:
             results.hot.append(await self._worker("hot account", trial, self._hot))
+            await self._verify("hot account", trial)
         async with self._trial("history", "history") as trial:
             results.history.append(await self._worker("with history", trial, self._mix))
+            # To rebuild a long history takes long, and it is the same in every round.
+            if is_last:
+                await self._verify("with history", trial)
 
     async def _worker(self, name: str, trial: Trial, events: Sequence[Event]) -> Measurement:
         with self._shown(name) as progress:
             measurement = await measure_worker(trial, events, progress)
         self._tell(name, measurement.events_per_second)
+        return measurement
+
+    async def _verify(self, name: str, trial: Trial) -> None:
         with self._shown(f"{name}: verify"):
             await trial.verify()
-        return measurement
 
     async def _tutorial(self, trial: Trial) -> Measurement:
         events = self._mix[: self._scale.tutorial_events]
@@ -141,8 +148,7 @@ class Run:
                 trial, trial.command(*TUTORIAL), len(events), progress, has_outbox=False
             )
         self._tell("tutorial", measurement.events_per_second)
-        with self._shown("tutorial: verify"):
-            await trial.verify()
+        await self._verify("tutorial", trial)
         return measurement
 
     async def _measure_latency(self) -> None:
@@ -151,7 +157,7 @@ class Run:
         async with self._trial("latency") as trial:
             with self._shown(f"latency at {per_second:,.0f} events a second") as progress:
                 self.results.latencies = await measure_latency(trial, events, per_second, progress)
-            await trial.verify()
+            await self._verify("latency", trial)
 
     def _trial(self, name: str, template: str = "open") -> AbstractAsyncContextManager[Trial]:
         self._trials += 1
