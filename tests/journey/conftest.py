@@ -1,13 +1,14 @@
-"""What every journey may ask for: a stage of its own on the servers of the run."""
+"""What every journey may ask for: a stage of its own, and servers that may be broken."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from journey.load import TOPICS
 from journey.stage import OUTPUTS, Stage
 from local.kafka import Kafka
+from local.postgres import Postgres
 
 CreateTopic = Callable[..., Awaitable[str]]
 
@@ -15,7 +16,40 @@ CreateTopic = Callable[..., Awaitable[str]]
 @pytest.fixture
 async def stage(kafka: Kafka, database: str, topics: CreateTopic) -> AsyncIterator[Stage]:
     """Topics, the busiest with more partitions than the others, and an empty database."""
-    inputs = {name: await topics(name, partitions=3) for name in TOPICS}
-    outputs = {name: await topics(name, partitions=2) for name in OUTPUTS}
-    async with Stage(kafka.bootstrap_servers, database, inputs, outputs) as made:
+    inputs = {name: await topics(name, partitions=3) for name in TOPICS[1:]}
+    inputs["bookings"] = await topics("bookings", partitions=6)
+    async with await _stage(kafka, database, topics, inputs) as made:
         yield made
+
+
+@pytest.fixture
+async def narrow_stage(kafka: Kafka, database: str, topics: CreateTopic) -> AsyncIterator[Stage]:
+    """A stage on which everything comes by one partition."""
+    events = await topics("events")
+    async with await _stage(kafka, database, topics, dict.fromkeys(TOPICS, events)) as made:
+        yield made
+
+
+@pytest.fixture
+async def broken_kafka(kafka: Kafka) -> AsyncIterator[Kafka]:
+    """A Kafka to break; whatever became of it, it serves again afterwards."""
+    if not kafka.controllable:
+        pytest.skip("the Kafka of this run is not ours to break")
+    yield kafka
+    await asyncio.to_thread(kafka.kill)
+    await asyncio.to_thread(kafka.start)
+
+
+@pytest.fixture
+def broken_postgres(postgres: Postgres) -> Postgres:
+    """A Postgres to break; the test starts it again."""
+    if not postgres.controllable:
+        pytest.skip("the Postgres of this run is not ours to break")
+    return postgres
+
+
+async def _stage(
+    kafka: Kafka, database: str, topics: CreateTopic, inputs: dict[str, str]
+) -> Stage:
+    outputs = {name: await topics(name, partitions=2) for name in OUTPUTS}
+    return Stage(kafka.bootstrap_servers, database, inputs, outputs)

@@ -57,6 +57,17 @@ class Worker:
         lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
 
+    async def has_logged(self, event: str, timeout_seconds: float = 40) -> None:
+        """Wait until an event is logged."""
+
+        async def is_logged() -> bool:
+            return bool(self.logged(event))
+
+        try:
+            await wait_until(is_logged, timeout_seconds)
+        except TimeoutError:
+            raise AssertionError(f"never logged {event}: {self.log[-3000:]}") from None
+
     def is_stopped(self) -> bool:
         """Say whether the worker has just been stopped by SIGSTOP; true once for each time."""
         found = os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG)
@@ -84,6 +95,10 @@ class Stage:
     group_id: str = field(default_factory=lambda: f"journey-{uuid4().hex}")
     workers: list[Worker] = field(default_factory=list)
 
+    @property
+    def input_topics(self) -> set[str]:
+        return {*self.inputs.values()}
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -99,7 +114,7 @@ class Stage:
             "kafka_bootstrap": self.bootstrap,
             "postgres_dsn": dsn or self.dsn,
             "group_id": self.group_id,
-            "input_topics": ",".join(self.inputs.values()),
+            "input_topics": ",".join(self.input_topics),
             "log_format": "json",
             "health_port": "0",  # There is one port, and more than one worker.
             "batch_records": str(batch_records),
@@ -149,7 +164,7 @@ class Stage:
             raise AssertionError(f"not settled: {found}\n{self.said()}") from None
 
     async def _unsettled(self) -> tuple[Any, ...]:
-        ends = await read_ends(self.bootstrap, self.inputs.values())
+        ends = await read_ends(self.bootstrap, self.input_topics)
         async with connected(self.dsn) as connection:
             row = await connection.fetchrow(_UNSETTLED)
         read = json.loads(row["read"] or "{}")
