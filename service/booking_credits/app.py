@@ -47,6 +47,12 @@ _log = structlog.get_logger("app")
 
 _REQUEST_TIMEOUT_MS = 15_000
 _BATCH_BYTES = 512 * 1024
+# An announcement with one item larger than a part's limit is still published whole.
+_EVENT_BYTES = 4 * 1024 * 1024
+# A topic that is deleted and made again is noticed within this time.
+_METADATA_AGE_MS = 30_000
+# How long a shutdown waits for the batch in hand.
+_BATCH_SECONDS = 6.0
 
 
 class NotMigrated(Exception):
@@ -154,7 +160,11 @@ class Service:
     async def _open_pool(self, parts: AsyncExitStack) -> Pool:
         """Open the pool for a database that fits this version and these policies."""
         dsn = self.settings.postgres_dsn.get_secret_value()
-        pool = await open_pool(dsn, application_name="booking-credits")
+        pool = await open_pool(
+            dsn,
+            application_name="booking-credits",
+            idle_timeout_seconds=self.settings.session_timeout_seconds,
+        )
         parts.push_async_callback(_close, pool)
         async with pool.acquire() as connection, connection.transaction():
             pending = await pending_migrations(connection)
@@ -172,7 +182,13 @@ class Service:
             return posted
 
         return Inbox(
-            KafkaBroker(self.settings.kafka_bootstrap, logger=None, allow_auto_create_topics=False),
+            KafkaBroker(
+                self.settings.kafka_bootstrap,
+                logger=None,
+                allow_auto_create_topics=False,
+                metadata_max_age_ms=_METADATA_AGE_MS,
+                graceful_timeout=_BATCH_SECONDS,
+            ),
             self._look,
             self.settings.input_topic_names,
             self.settings.group_id,
@@ -198,7 +214,11 @@ class Service:
             )
 
     def _queue(self) -> OutboxQueue:
-        return OutboxQueue(self.settings.postgres_dsn.get_secret_value())
+        return OutboxQueue(
+            self.settings.postgres_dsn.get_secret_value(),
+            # Between two of its statements the relay starts a producer and publishes a page.
+            idle_timeout_seconds=2 * self.settings.session_timeout_seconds,
+        )
 
     def _producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
@@ -207,6 +227,7 @@ class Service:
             enable_idempotence=True,
             linger_ms=0,
             max_batch_size=_BATCH_BYTES,
+            max_request_size=_EVENT_BYTES,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
         )
 

@@ -92,6 +92,7 @@ def verify() -> None:
 
 @app.command()
 def demo(
+    *,
     once: Annotated[bool, typer.Option("--once", help="End after the day.")] = False,
 ) -> None:
     """Play a day in a workspace through Kafka and the ledger, and show what comes out."""

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
-from itertools import count
-from typing import NamedTuple
+from itertools import count, zip_longest
+from typing import NamedTuple, TypeAlias
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from booking_credits.inbox.reading import read_fact
@@ -19,13 +20,14 @@ from booking_credits.ledger.facts import BookingRevised, BookingStarted, Fact
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.ledger.settlement import settle
 from booking_credits.outbox.rendering import render
+from booking_credits.postgres.pool import open_pool
 from booking_credits.posting.batch import Arrival, Batch
 from booking_credits.posting.post import Poster
-from booking_credits.postgres.pool import open_pool
 from ledger.histories import books, histories
 from postgres.arrivals import arrival, as_published
 
 ACCOUNTS: Iterator[int] = count(1)
+Settled: TypeAlias = tuple[Arrival, Outcome, list[tuple[object, ...]]]
 
 
 class Cut(NamedTuple):
@@ -49,7 +51,10 @@ def cuts(draw: st.DrawFn) -> Cut:
 
 @pytest.mark.timeout(600)
 @settings(
-    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 @given(cut=cuts())
 async def test_however_a_history_is_cut_the_rows_are_those_of_the_pure_core(
@@ -75,10 +80,19 @@ async def test_however_a_history_is_cut_the_rows_are_those_of_the_pure_core(
     finally:
         await pool.close()
 
-    assert _rows_of(record, expected) == stored
+    rows = _rows_of(record, expected)
+    assert [] == [pair for table in rows for pair in _unlike(rows[table], stored[table])][:3]
+    assert rows == stored
 
 
 CONFLICTS = {"revision_conflict", "grant_conflict", "renewal_conflict"}
+
+
+def _unlike(
+    expected: list[tuple[object, ...]], actual: list[tuple[object, ...]]
+) -> list[tuple[object, ...]]:
+    """Pair the rows that are not what they should be, to be read when there are any."""
+    return [pair for pair in zip_longest(expected, actual) if pair[0] != pair[1]]
 
 
 def _of(fact: Fact, account_id: str) -> Fact:
@@ -88,7 +102,7 @@ def _of(fact: Fact, account_id: str) -> Fact:
     return fact
 
 
-def _read(book: PolicyBook, kind: str, occurred_at: object, payload: str) -> Fact:
+def _read(book: PolicyBook, kind: str, occurred_at: datetime, payload: str) -> Fact:
     return read_fact(kind, occurred_at, payload, book)
 
 
@@ -104,27 +118,24 @@ def _cut(arrivals: list[Arrival], sizes: list[int]) -> Iterator[list[Arrival]]:
 
 def _expected(
     account_id: str, book: PolicyBook, arrivals: list[Arrival]
-) -> tuple[AccountRecord, list[tuple[Arrival, Outcome, list[tuple[object, ...]]]]]:
+) -> tuple[AccountRecord, list[Settled]]:
     """Settle one fact after the other on a whole record in memory."""
     record = AccountRecord(account_id, book)
-    settled = []
+    settled: list[Settled] = []
     for came in arrivals:
         if admit(record.facts_of(came.fact.subject), came.fact) != "accepted":
             continue
-        if record.present is not None and came.type == "time-passed":
-            if came.fact.occurred_at <= record.present:
-                continue
         outcome = settle(record, came.fact)
         rendered = render(came, outcome, record.grants)
-        parts = [(r.sequence, r.part, r.type, r.event_id, json.loads(r.payload)) for r in rendered]
+        parts: list[tuple[object, ...]] = [
+            (r.sequence, r.part, r.type, r.event_id, json.loads(r.payload)) for r in rendered
+        ]
         settled.append((came, outcome, parts))
         record.accept(outcome)
     return record, settled
 
 
-def _rows_of(
-    record: AccountRecord, settled: list[tuple[Arrival, Outcome, list[tuple[object, ...]]]]
-) -> dict[str, list[tuple[object, ...]]]:
+def _rows_of(record: AccountRecord, settled: list[Settled]) -> dict[str, list[tuple[object, ...]]]:
     return {
         "entries": [
             (

@@ -9,9 +9,9 @@ import pytest
 from booking_credits.app import reader_by
 from booking_credits.ledger.facts import BookingRevised, Fact
 from booking_credits.outbox.rendering import render
+from booking_credits.postgres.pool import open_pool
 from booking_credits.posting.batch import Batch
 from booking_credits.posting.post import Poster
-from booking_credits.postgres.pool import open_pool
 from builders import a_book, a_booking, a_cancellation, a_line, a_renewal, an_allotment, at
 from postgres.arrivals import arrival
 

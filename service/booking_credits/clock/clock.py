@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import structlog
 
 from booking_credits.ledger.facts import TimePassed
-from booking_credits.posting.batch import Arrival, Batch
 from booking_credits.postgres import due
 from booking_credits.postgres.faults import is_worth_retrying
+from booking_credits.posting.batch import Arrival, Batch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
+    from booking_credits.postgres.pool import Pool
     from booking_credits.posting.batch import Posted
     from booking_credits.posting.post import Poster
-    from booking_credits.postgres.pool import Pool
 
 SOURCE = "booking-credits/clock"
 TYPE = "time-passed"
@@ -37,7 +37,7 @@ class Clock:
     `now` is asked for the time; what it says is never stored, only compared with what is due.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the usual values are its documentation
         self,
         pool: Pool,
         poster: Poster,
@@ -62,7 +62,7 @@ class Clock:
             self._task = asyncio.create_task(self._run(), name="clock")
 
     async def stop(self) -> None:
-        """Stop; what was being posted is rolled back and due again. Stopping twice is stopping once."""
+        """Stop; what was being posted is due again. Stopping twice is stopping once."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

@@ -34,7 +34,7 @@ _SEND_TIMEOUT_SECONDS: Final = 30
 _STOP_TIMEOUT_SECONDS: Final = 5
 
 
-class NotResolvable(Exception):  # noqa: N818 - what it says, as Fenced does
+class NotResolvable(Exception):
     """A letter cannot be acted on; the message says which and why."""
 
 

@@ -26,7 +26,7 @@ _FURTHER_ANSWERS_MS: Final = 500
 _POLL_MS: Final = 200
 
 
-class SendFailed(Exception):  # noqa: N818 - it says what happened.
+class SendFailed(Exception):
     """The event was not sent, or nothing came of it; the message says why."""
 
 

@@ -49,7 +49,7 @@ _START_TIMEOUT_SECONDS: Final = 60
 _log = structlog.get_logger("inbox")
 
 
-class NotPosted(Exception):  # noqa: N818 - what it says, as Fenced does
+class NotPosted(Exception):
     """The batch in hand could not be posted before the end; it will be read again."""
 
 

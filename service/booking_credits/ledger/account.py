@@ -76,7 +76,7 @@ Question: TypeAlias = "tuple[Grant, frozenset[str]]"
 Need: TypeAlias = TakersBelow | WantingAbove | GrantsEndingAfter | DueBy | Everything
 
 
-class NotLoaded(Exception):  # noqa: N818 - it is a question, not an error.
+class NotLoaded(Exception):
     """The record does not reach far enough to answer; `need` says what is missing."""
 
     def __init__(self, need: Need) -> None:

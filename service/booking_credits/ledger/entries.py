@@ -45,7 +45,7 @@ class _Change:
     bucket_after: Bucket
 
 
-class LedgerFault(Exception):  # noqa: N818 - a fault, as engineers say.
+class LedgerFault(Exception):
     """The ledger contradicts itself; nothing may be written."""
 
 

@@ -34,7 +34,7 @@ _STOP_TIMEOUT_SECONDS: Final = 5.0
 _log = structlog.get_logger("outbox")
 
 
-class NoLongerLeading(Exception):  # noqa: N818 - what it says, as Fenced does
+class NoLongerLeading(Exception):
     """The session that led the shards is not the one that asked."""
 
 

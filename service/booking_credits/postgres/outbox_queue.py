@@ -38,9 +38,18 @@ class OutboxQueue:
     """A session of its own, which leads shards for as long as it lasts."""
 
     def __init__(
-        self, dsn: str, *, schema: str | None = None, role: str | None = WORKER_ROLE
+        self,
+        dsn: str,
+        *,
+        schema: str | None = None,
+        role: str | None = WORKER_ROLE,
+        idle_timeout_seconds: int | None = None,
     ) -> None:
-        """Read the outbox of a database; as for `open_pool`, by schema and role."""
+        """Read the outbox of a database; as for `open_pool`, by schema and role.
+
+        With an `idle_timeout_seconds` Postgres ends a session that says nothing for as long, so
+        that another can lead what a frozen process led. Publishing a page must take less.
+        """
         self._dsn = dsn
         # What is lost with an unwritten commit is only that something was published already.
         self._settings = {
@@ -50,6 +59,8 @@ class OutboxQueue:
         }
         self._settings |= {} if role is None else {"role": role}
         self._settings |= {} if schema is None else {"search_path": schema}
+        if idle_timeout_seconds is not None:
+            self._settings["idle_session_timeout"] = f"{idle_timeout_seconds}s"
         self._session: asyncpg.Connection[Any] | None = None
 
     async def open(self) -> None:

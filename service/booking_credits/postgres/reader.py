@@ -20,7 +20,7 @@ from booking_credits.ledger.account import (
     WantingAbove,
 )
 from booking_credits.ledger.charges import LAST_RANK
-from booking_credits.ledger.facts import ACCOUNT_SUBJECT
+from booking_credits.ledger.facts import ACCOUNT_SUBJECT, CLOCK_SUBJECT, TimePassed
 from booking_credits.postgres.rows import (
     buckets_from,
     charge_from,
@@ -233,6 +233,9 @@ class LedgerReader:
             (*last, row["last_coverage_decided"]),
         )
         record.present = row["present"]
+        if record.present is not None:
+            # Of the clock's facts only the latest says anything.
+            record.put_facts(CLOCK_SUBJECT, (TimePassed(record.present),))
         return record
 
     async def _fetch(self, name: str, *arguments: object) -> list[Any]:

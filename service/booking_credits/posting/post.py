@@ -17,12 +17,12 @@ from booking_credits.ledger.account import AccountRecord, NotLoaded
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.announcements import OverageDetected
 from booking_credits.ledger.facts import (
+    CLOCK_SUBJECT,
     BookingRevised,
     BookingStarted,
     CreditsGranted,
     Fact,
     PlanRenewed,
-    TimePassed,
 )
 from booking_credits.ledger.grants import plan_grant_id
 from booking_credits.ledger.settlement import settle
@@ -160,7 +160,7 @@ class _Part:
         if by_account:
             await self._reader.open(
                 sorted(by_account),
-                {(a.account_id, a.fact.subject) for a in fresh},
+                {(a.account_id, a.fact.subject) for a in fresh if a.fact.subject != CLOCK_SUBJECT},
                 _bookings(fresh),
                 _grants(fresh),
                 _starts(fresh),
@@ -256,7 +256,7 @@ class _Part:
         """Settle one arrival; whatever it breaks is its own and leaves no trace."""
         fact = arrival.fact
         admission = admit(record.facts_of(fact.subject), fact)
-        if admission == "duplicate" or _has_passed(record, fact):
+        if admission == "duplicate":
             self._posted.outcomes[arrival.type, "duplicate"] += 1
             return None
         if admission != "accepted":
@@ -321,13 +321,6 @@ class _Part:
         """Set an arrival aside; its event id is free again for a replay."""
         self._forgotten.append((arrival.source, arrival.event_id))
         self._posted.dead_letters.append(letter_of(arrival, reason, detail))
-
-
-def _has_passed(record: AccountRecord, fact: Fact) -> bool:
-    """Say whether a fact is an instant that the account's present has reached already."""
-    if not isinstance(fact, TimePassed) or record.present is None:
-        return False
-    return fact.occurred_at <= record.present
 
 
 def _booking_named(fact: Fact) -> str | None:
