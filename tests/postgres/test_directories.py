@@ -1,0 +1,93 @@
+"""Directories beside the ledger: whose a booking is, which events were posted, by which rules."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from booking_credits.policy_record import PoliciesDiffer, keep_policies, rules_of
+from booking_credits.posting.batch import Batch
+from booking_credits.posting.post import Poster
+from booking_credits.postgres.pool import Pool, open_pool
+from builders import COINS, PACKS, TENANT, a_book, a_booking, a_cancellation, a_line, at
+from postgres.arrivals import a_poster, arrival
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    """A pool of a worker's sessions."""
+    opened = await open_pool(database, application_name="test", max_size=2)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def poster(database: str) -> AsyncIterator[Poster]:
+    """Posts by the usual book."""
+    async with a_poster(database) as opened:
+        yield opened
+
+
+async def test_a_booking_belongs_to_one_account_for_life(poster: Poster) -> None:
+    """The same booking under a second account is set aside, in the same batch and later."""
+    mine, theirs = arrival(a_booking()), arrival(a_booking(), "someone-else")
+    later = arrival(a_cancellation(), "someone-else")
+
+    first = await poster.post(Batch((mine, theirs)))
+    second = await poster.post(Batch((later,)))
+
+    assert ["other_account"] == [letter.reason for letter in first.dead_letters]
+    assert ["other_account"] == [letter.reason for letter in second.dead_letters]
+    assert 1 == first.outcomes["booking-created", "posted"]
+
+
+async def test_the_same_id_with_other_content_is_set_aside(poster: Poster) -> None:
+    """Nothing of the second event is posted; the first, sent again, is a duplicate."""
+    first = arrival(a_booking(), event_id="e1")
+    other = arrival(a_booking("retro"), event_id="e1")
+
+    await poster.post(Batch((first,)))
+    posted = await poster.post(Batch((other, first)))
+
+    assert ["event_conflict"] == [letter.reason for letter in posted.dead_letters]
+    assert 1 == posted.outcomes["booking-created", "duplicate"]
+    assert 0 == posted.entries
+
+
+async def test_a_revision_with_other_content_is_set_aside_and_its_id_is_free(
+    poster: Poster,
+) -> None:
+    """What contradicts the record changes nothing and may be sent again under its id."""
+    dearer = a_booking("standup", a_line(costs={"coin": 2000}))
+
+    await poster.post(Batch((arrival(a_booking()),)))
+    first = await poster.post(Batch((arrival(dearer, event_id="e2"),)))
+    again = await poster.post(Batch((arrival(replace(dearer, revision=2), event_id="e2"),)))
+
+    assert ["revision_conflict"] == [letter.reason for letter in first.dead_letters]
+    assert 1 == again.outcomes["booking-updated", "posted"]
+
+
+async def test_a_ledger_refuses_other_rules(pool: Pool) -> None:
+    """A rule that reads otherwise, or is gone, stops the service; a new policy does not."""
+    later = replace(COINS, name="later")
+    async with pool.acquire() as connection:
+        await keep_policies(connection, a_book())
+        await keep_policies(connection, a_book())
+        await keep_policies(connection, a_book(COINS, TENANT, PACKS, later))
+        with pytest.raises(PoliciesDiffer, match="policy later: is on record and missing here"):
+            await keep_policies(connection, a_book())
+        changed = replace(COINS, from_at=at("2026-05-01 00:00"), draw_on="start")
+        with pytest.raises(PoliciesDiffer, match="policy coins: differs"):
+            await keep_policies(connection, a_book(COINS, changed, TENANT, PACKS, later))
+        with pytest.raises(PoliciesDiffer, match="location mill: is new"):
+            book = a_book(COINS, TENANT, PACKS, later, locations={"mill": "tenant"})
+            await keep_policies(connection, book)
+
+
+def test_rules_say_everything_of_a_book() -> None:
+    """Each unit, policy and location is a rule of its own, and so are the default terms."""
+    expected = {"default", "unit coin", "unit minute", "unit credit"} | {
+        f"policy {name}" for name in ("coins", "tenant", "packs")
+    }
+    assert expected == set(rules_of(a_book()))
