@@ -20,10 +20,9 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 def test_a_command_block_of_the_readme_runs(block: str) -> None:
     """Each block ends well; the demonstration ends in the line that the README promises."""
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block],
+        ["/bin/bash", "-euo", "pipefail", "-c", block],
         cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
         timeout=240,

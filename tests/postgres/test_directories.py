@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from booking_credits.policy_record import PoliciesDiffer, keep_policies, rules_of
+from booking_credits.postgres.pool import Pool, open_pool
 from booking_credits.posting.batch import Batch
 from booking_credits.posting.post import Poster
-from booking_credits.postgres.pool import Pool, open_pool
 from builders import COINS, PACKS, TENANT, a_book, a_booking, a_cancellation, a_line, at
 from postgres.arrivals import a_poster, arrival
 
@@ -80,8 +80,8 @@ async def test_a_ledger_refuses_other_rules(pool: Pool) -> None:
         changed = replace(COINS, from_at=at("2026-05-01 00:00"), draw_on="start")
         with pytest.raises(PoliciesDiffer, match="policy coins: differs"):
             await keep_policies(connection, a_book(COINS, changed, TENANT, PACKS, later))
+        book = a_book(COINS, TENANT, PACKS, later, locations={"mill": "tenant"})
         with pytest.raises(PoliciesDiffer, match="location mill: is new"):
-            book = a_book(COINS, TENANT, PACKS, later, locations={"mill": "tenant"})
             await keep_policies(connection, book)
 
 
