@@ -22,6 +22,7 @@ from booking_credits.dead_letters.resolution import (
     resolvable,
 )
 from booking_credits.exit_codes import ExitCode
+from booking_credits.postgres.faults import DATABASE_FAULTS
 from booking_credits.postgres.letters import (
     Filters,
     actions_of_letter,
@@ -158,7 +159,7 @@ def _ask(work: Callable[[Connection], Awaitable[Result]]) -> Result:
     except NotResolvable as reason:
         _say(str(reason))
         raise typer.Exit(ExitCode.USAGE) from None
-    except (OSError, KafkaError) as failure:
+    except (*DATABASE_FAULTS, KafkaError) as failure:
         _say(f"no answer: {type(failure).__name__} {failure}")
         raise typer.Exit(ExitCode.UNAVAILABLE) from None
 

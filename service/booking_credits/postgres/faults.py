@@ -18,6 +18,10 @@ _CONTENT = (
 )
 
 
+# Whatever may come of asking a database.
+DATABASE_FAULTS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
 class RowsRefused(Exception):
     """The database refuses rows for their content; trying again cannot help."""
 
