@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from booking_credits.ledger.announcements import KINDS
 from booking_credits.ledger.buckets import Buckets
-from booking_credits.ledger.calendars import EVER, Timeline
+from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.charges import FIRST_RANK, LAST_RANK
 from booking_credits.ledger.facts import ACCOUNT_SUBJECT, AccountDescribed
 from booking_credits.ledger.grants import burn_key
@@ -124,8 +124,7 @@ class Reach:
     """How far the record has been loaded.
 
     Takers of a grant are loaded from a rank on upwards, charges that want more of it within a
-    span of ranks `(low, high]`, grants from an end on, due charges through an instant. Since it
-    was loaded some grant may have been restated: it then has another window, scope or priority.
+    span of ranks `(low, high]`, grants from an end on, due charges through an instant.
     """
 
     whole: bool = False
@@ -133,7 +132,6 @@ class Reach:
     wanting_within: dict[Question, tuple[Rank, Rank]] = field(default_factory=dict)
     grants_after: datetime | None = None
     due_through: datetime | None = None
-    restated: bool = False
 
 
 class AccountRecord:
@@ -201,8 +199,6 @@ class AccountRecord:
             self.grants[record.grant.grant_id] = record
             if before is None or before.grant != record.grant:
                 self._sorted_grants.clear()
-            if before is not None and before.grant != record.grant:
-                self.reach.restated = True
 
     def facts_of(self, subject: str) -> tuple[Fact, ...]:
         """Return the facts on record of a subject."""
@@ -218,14 +214,10 @@ class AccountRecord:
         return grants
 
     def require_grants(self, starts_at: datetime) -> None:
-        """Ask for the grants that can pay at an instant.
-
-        Once a grant reads otherwise, which of them ended last is known only from all of them.
-        """
+        """Ask for the grants that can pay at an instant."""
         after = self.reach.grants_after
-        instant = EVER if self.reach.restated else starts_at
-        if not self.reach.whole and (after is None or after > instant):
-            raise NotLoaded(GrantsEndingAfter(instant))
+        if not self.reach.whole and (after is None or after > starts_at):
+            raise NotLoaded(GrantsEndingAfter(starts_at))
 
     def require_all(self) -> None:
         """Ask for the whole account."""
