@@ -49,8 +49,6 @@ def broken_postgres(postgres: Postgres) -> Postgres:
     return postgres
 
 
-async def _stage(
-    kafka: Kafka, database: str, topics: CreateTopic, inputs: dict[str, str]
-) -> Stage:
+async def _stage(kafka: Kafka, database: str, topics: CreateTopic, inputs: dict[str, str]) -> Stage:
     outputs = {name: await topics(name, partitions=2) for name in OUTPUTS}
     return Stage(kafka.bootstrap_servers, database, inputs, outputs)

@@ -1,4 +1,4 @@
-"""Cutter: a way to Postgres on which the answer to a COMMIT gets lost, and the connection with it."""
+"""Cutter: a way to Postgres on which answers to COMMIT get lost, and the connection with them."""
 
 import asyncio
 from contextlib import suppress

@@ -25,11 +25,8 @@ SESSION_TIMEOUT_SECONDS = 6  # The least that a broker allows.
 
 _HARMED = Path(__file__).with_name("worker.py")
 _COMMAND = Path(sys.executable).with_name("booking-credits")
-_UNSETTLED = """
-select
-    (select count(*) from outbox) as unpublished,
-    (select count(*) from due where due_at <= now()) as due,
-    (select json_object_agg(topic || '/' || partition, next_offset) from positions)::text as read
+_WAITING = """
+select (select count(*) from outbox), (select count(*) from due where due_at <= now())
 """
 
 
@@ -165,15 +162,10 @@ class Stage:
 
     async def _unsettled(self) -> tuple[Any, ...]:
         ends = await read_ends(self.bootstrap, self.input_topics)
-        async with connected(self.dsn) as connection:
-            row = await connection.fetchrow(_UNSETTLED)
-        read = json.loads(row["read"] or "{}")
-        behind = {
-            f"{p.topic}/{p.partition}": end
-            for p, end in ends.items()
-            if end and read.get(f"{p.topic}/{p.partition}") != end
-        }
-        return row["unpublished"], row["due"], behind
+        rows = await self.fetch("select topic, partition, next_offset from positions")
+        read = {(topic, partition): offset for topic, partition, offset in rows}
+        behind = {p: end for p, end in ends.items() if end and read.get(p) != end}
+        return behind, *(await self.fetch(_WAITING))[0]
 
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Ask the database."""

@@ -83,4 +83,3 @@ def _changed(name: str, **fields: object) -> Event:
 def _named(event: Event, name: str, value: bytes) -> Event:
     headers = tuple((n, value if n == name else v) for n, v in event.record.headers)
     return replace(event, record=replace(event.record, headers=headers))
-

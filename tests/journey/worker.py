@@ -5,7 +5,6 @@ itself: "written 3 SIGKILL". Stopped by SIGSTOP, it stands exactly there until i
 """
 
 import functools
-import itertools
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -28,30 +27,49 @@ POINTS: dict[str, tuple[type, str, bool]] = {
 }
 
 
-def arm(fault: str) -> None:
-    """Let the fault happen when its time comes."""
-    point, time, name = fault.split()
-    owner, method, behind = POINTS[point]
-    harmed = _harmed(getattr(owner, method), int(time), signal.Signals[name], behind=behind)
-    setattr(owner, method, harmed)
+class Fault:
+    """Strikes once: at the first time at or after its own that it may."""
 
+    def __init__(self, point: str, time: str, harm: str) -> None:
+        self._left = int(time)
+        self._harm: signal.Signals | None = signal.Signals[harm]
+        self._writing = 0
+        owner, method, behind = POINTS[point]
+        setattr(LedgerWriter, "write", self._noted(LedgerWriter.write))  # noqa: B010
+        setattr(owner, method, self._harmed(getattr(owner, method), behind=behind))
 
-def _harmed(method: Method, time: int, harm: signal.Signals, *, behind: bool) -> Method:
-    times = itertools.count(1)
+    def _harmed(self, method: Method, *, behind: bool) -> Method:
+        @functools.wraps(method)
+        async def harmed(*arguments: Any, **named: Any) -> Any:
+            if not behind:
+                self._strike()
+            result = await method(*arguments, **named)
+            if behind:
+                self._strike()
+            return result
 
-    @functools.wraps(method)
-    async def wrapped(*arguments: Any, **named: Any) -> Any:
-        strikes = next(times) == time
-        if strikes and not behind:
+        return harmed
+
+    def _noted(self, write: Method) -> Method:
+        @functools.wraps(write)
+        async def noted(*arguments: Any) -> None:
+            self._writing += 1
+            try:
+                await write(*arguments)
+            finally:
+                self._writing -= 1
+
+        return noted
+
+    def _strike(self) -> None:
+        # A session that Postgres waits for in mid COPY is not one that it finds idle: a worker
+        # that froze there would hold its locks for as long as it stays frozen.
+        self._left -= 1
+        if self._left <= 0 and not self._writing and self._harm is not None:
+            harm, self._harm = self._harm, None
             os.kill(os.getpid(), harm)
-        result = await method(*arguments, **named)
-        if strikes and behind:
-            os.kill(os.getpid(), harm)
-        return result
-
-    return wrapped
 
 
 if __name__ == "__main__":
-    arm(os.environ["JOURNEY_FAULT"])
+    Fault(*os.environ["JOURNEY_FAULT"].split())
     main()

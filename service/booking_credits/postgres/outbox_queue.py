@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from booking_credits.postgres.pool import WORKER_ROLE
+from booking_credits.postgres.pool import WORKER_ROLE, missed_after
 from booking_credits.postgres.sql import load_queries
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class OutboxQueue:
         self._settings |= {} if schema is None else {"search_path": schema}
         if idle_timeout_seconds is not None:
             self._settings["idle_session_timeout"] = f"{idle_timeout_seconds}s"
+            self._settings |= missed_after(idle_timeout_seconds)
         self._session: asyncpg.Connection[Any] | None = None
 
     async def open(self) -> None:

@@ -15,7 +15,7 @@ Connection: TypeAlias = "asyncpg.Connection[Record] | asyncpg.pool.PoolConnectio
 WORKER_ROLE = "booking_credits_worker"
 
 
-async def open_pool(
+async def open_pool(  # noqa: PLR0913 - each named at the call
     dsn: str,
     *,
     application_name: str,
@@ -27,14 +27,15 @@ async def open_pool(
     """Open a pool whose sessions act as a role that may only append to what is append-only.
 
     Without a `role` the sessions act as their user. With an `idle_timeout_seconds` Postgres ends
-    a session that says nothing for as long in a transaction: what a frozen process had locked is
-    free then, and what it had written is undone.
+    a session that says nothing for as long in a transaction, or whose machine is gone: what it had
+    locked is free then, and what it had written is undone.
     """
     settings = {"application_name": application_name, "timezone": "UTC"}
     if role is not None:
         settings["role"] = role
     if idle_timeout_seconds is not None:
         settings["idle_in_transaction_session_timeout"] = f"{idle_timeout_seconds}s"
+        settings |= missed_after(idle_timeout_seconds)
     return await asyncpg.create_pool(
         dsn,
         min_size=1,
@@ -42,3 +43,13 @@ async def open_pool(
         command_timeout=command_timeout_seconds,
         server_settings=settings,
     )
+
+
+def missed_after(seconds: int) -> dict[str, str]:
+    """Return the settings by which Postgres misses the machine at the other end after a time."""
+    return {
+        "tcp_keepalives_idle": f"{seconds // 2}s",
+        "tcp_keepalives_interval": f"{max(1, seconds // 6)}s",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": f"{seconds}s",
+    }
