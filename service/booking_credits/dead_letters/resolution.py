@@ -8,7 +8,7 @@ it again without harm.
 from __future__ import annotations
 
 from asyncio import timeout
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,8 @@ from booking_credits.postgres.letters import (
     put_action,
     record_of_letter,
 )
+from aiokafka.errors import KafkaError
+
 from booking_credits.posting.dead_letters import REPLAYED_FROM
 
 if TYPE_CHECKING:
@@ -116,13 +118,15 @@ async def replaying(
                 headers=_replayed_headers(letter, record),
             )
 
-    async with timeout(_START_TIMEOUT_SECONDS):
-        await producer.start()
     try:
+        async with timeout(_START_TIMEOUT_SECONDS):
+            await producer.start()
         yield publish
     finally:
-        async with timeout(_STOP_TIMEOUT_SECONDS):
-            await producer.stop()
+        # Nothing is left to be sent; with Kafka away the client might wait for ever (aiokafka 0.14).
+        with suppress(TimeoutError, KafkaError):
+            async with timeout(_STOP_TIMEOUT_SECONDS):
+                await producer.stop()
 
 
 def _replayed_headers(letter: Letter, record: HeldRecord) -> list[tuple[str, bytes | None]]:
