@@ -124,7 +124,9 @@ class Reach:
     """How far the record has been loaded.
 
     Takers of a grant are loaded from a rank on upwards, charges that want more of it within a
-    span of ranks `(low, high]`, grants from an end on, due charges through an instant.
+    span of ranks `(low, high]`, grants from an end on, due charges through an instant. Where it is
+    known, nobody takes from a grant above the rank `last_taken` but who is loaded, and no charge
+    above `last_short` is short; a grant that came after loading was taken from by nobody before.
     """
 
     whole: bool = False
@@ -132,6 +134,8 @@ class Reach:
     wanting_within: dict[Question, tuple[Rank, Rank]] = field(default_factory=dict)
     grants_after: datetime | None = None
     due_through: datetime | None = None
+    last_taken: dict[str, Rank] = field(default_factory=dict)
+    last_short: Rank = LAST_RANK
 
 
 class AccountRecord:
@@ -239,7 +243,7 @@ class AccountRecord:
 
     def last_taker(self, grant_id: str, above: Rank, skip: Container[LineKey]) -> Charge | None:
         """Return the last charge in rank, above a rank, that takes from a grant."""
-        low = FIRST_RANK if self.reach.whole else self.reach.takers_from.get(grant_id, LAST_RANK)
+        low = self._takers_reach(grant_id, above)
         for rank, key in reversed(self._takers.get(grant_id, [])):
             if rank <= above or rank < low:
                 break
@@ -268,13 +272,29 @@ class AccountRecord:
             raise NotLoaded(WantingAbove(grant, high, better_ids))
         return None
 
+    def _takers_reach(self, grant_id: str, above: Rank) -> Rank:
+        reach = self.reach
+        if reach.whole or reach.last_taken.get(grant_id, LAST_RANK) <= above:
+            return FIRST_RANK
+        return reach.takers_from.get(grant_id, LAST_RANK)
+
     def _wanting_reach(self, grant: Grant, rank: Rank, better_ids: frozenset[str]) -> Rank:
-        if self.reach.whole:
+        if self.reach.whole or self._nobody_wants(rank, better_ids):
             return LAST_RANK
         low, high = self.reach.wanting_within.get((grant, better_ids), (LAST_RANK, LAST_RANK))
         if rank < low:
             raise NotLoaded(WantingAbove(grant, rank, better_ids))
         return high
+
+
+    def _nobody_wants(self, above: Rank, better_ids: frozenset[str]) -> bool:
+        """Say whether whoever could want more of a grant above a rank is loaded."""
+        last_taken = self.reach.last_taken
+        return self.reach.last_short <= above and all(
+            last_taken.get(grant_id, FIRST_RANK) <= above
+            for grant_id in self.grants
+            if grant_id not in better_ids
+        )
 
 
 _LAST_KEY: LineKey = (LAST_RANK, 0)

@@ -86,6 +86,8 @@ class LedgerReader:
         await self._read_bookings(bookings)
         for row in await self._fetch("balances_of_accounts", account_ids):
             self.records[row["account_id"]].balances[row["unit"]] = buckets_from(row)
+        for row in await self._fetch("last_short", account_ids):
+            self.records[row["account_id"]].reach.last_short = row["rank"]
         await self._read_grants("grants_by_id", *_columns(self._unread_grants(grants)))
         await self._read_usable_grants(self._earliest(starts))
         return self.records
@@ -210,6 +212,7 @@ class LedgerReader:
             record = self.records[row["account_id"]]
             if row["grant_id"] not in record.grants:
                 record.put_grants((grant_from(row),))
+                record.reach.last_taken[row["grant_id"]] = row["last_taken"]
 
     def _unread_grants(self, pairs: Iterable[Pair]) -> list[Pair]:
         return sorted({(a, g) for a, g in pairs if g not in self.records[a].grants})

@@ -72,35 +72,45 @@ order by o.account_id, o.booking_id, o.line_no, o.period_start, o.currency, o.ch
 select account_id, unit, granted, available, held, drawn, expired, removed
 from balances where account_id = any($1::text[])
 
+-- name: last_short
+-- The rank of the last charge that is short, empty where none is. $1 account.
+select w.account_id, coalesce(
+    (
+        select c.rank from charges as c
+        where c.account_id = w.account_id and c.short
+        order by c.rank desc limit 1
+    ),
+    ''
+) as rank
+from unnest($1::text[]) as w (account_id)
+
 -- name: grants_by_id
 -- $1 account, $2 grant.
-select g.account_id, g.grant_id, g.unit, g.quantity, g.from_at, g.to_at, g.scope, g.priority,
-    g.paid, g.source, g.granted, g.available, g.held, g.drawn, g.expired, g.removed
+select g.*
 from unnest($1::text[], $2::text[]) as w (account_id, grant_id)
-join grants as g on g.account_id = w.account_id and g.grant_id = w.grant_id
+join grants_on_record as g on g.account_id = w.account_id and g.grant_id = w.grant_id
 
 -- name: grants_ending_after
 -- The grants that end after an instant, and the one that ended last before. $1 account, $2 at.
-select g.account_id, g.grant_id, g.unit, g.quantity, g.from_at, g.to_at, g.scope, g.priority,
-    g.paid, g.source, g.granted, g.available, g.held, g.drawn, g.expired, g.removed
+select g.*
 from unnest($1::text[], $2::timestamptz[]) as w (account_id, at)
 cross join lateral (
-    select * from grants where account_id = w.account_id and to_at > w.at
+    select * from grants_on_record where account_id = w.account_id and to_at > w.at
     union all
-    select * from grants where account_id = w.account_id and to_at is null
+    select * from grants_on_record where account_id = w.account_id and to_at is null
     union all
     (
-        select * from grants where account_id = w.account_id and to_at <= w.at
+        select * from grants_on_record where account_id = w.account_id and to_at <= w.at
         order by to_at desc, grant_id collate "C" desc limit 1
     )
 ) as g
 
 -- name: grants_ended_by
 -- Grants with something left whose end has come. $1 account, $2 at.
-select g.account_id, g.grant_id, g.unit, g.quantity, g.from_at, g.to_at, g.scope, g.priority,
-    g.paid, g.source, g.granted, g.available, g.held, g.drawn, g.expired, g.removed
+select g.*
 from unnest($1::text[], $2::timestamptz[]) as w (account_id, at)
-join grants as g on g.account_id = w.account_id and g.to_at <= w.at and g.available > 0
+join grants_on_record as g
+    on g.account_id = w.account_id and g.to_at <= w.at and g.available > 0
 
 -- name: bookings_due_by
 -- Bookings with a line that time changes by an instant. $1 account, $2 at.
@@ -158,9 +168,7 @@ select distinct account_id, booking_id from obligations where account_id = any($
 
 -- name: grants_of_accounts
 -- $1 account.
-select g.account_id, g.grant_id, g.unit, g.quantity, g.from_at, g.to_at, g.scope, g.priority,
-    g.paid, g.source, g.granted, g.available, g.held, g.drawn, g.expired, g.removed
-from grants as g where g.account_id = any($1::text[])
+select g.* from grants_on_record as g where g.account_id = any($1::text[])
 
 -- name: facts_of_accounts
 -- All but the clock's, of which the present on the account's row says everything. $1 account.
