@@ -10,7 +10,7 @@ import signal
 import time
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -22,6 +22,7 @@ from booking_credits.health.health import Health
 from booking_credits.health.metrics import Metrics
 from booking_credits.inbox.reading import read_fact
 from booking_credits.inbox.subscriber import Inbox
+from booking_credits.kafka_access import broker_security, client_options
 from booking_credits.outbox.relay import Relay
 from booking_credits.outbox.rendering import render
 from booking_credits.policy_record import PoliciesDiffer, keep_policies
@@ -55,6 +56,10 @@ _METADATA_AGE_MS = 30_000
 _BATCH_SECONDS = 6.0
 
 
+Role: TypeAlias = Literal["inbox", "relay", "clock"]
+ROLES: Final[frozenset[Role]] = frozenset({"inbox", "relay", "clock"})
+
+
 class NotMigrated(Exception):
     """The database lacks migrations of this version."""
 
@@ -63,10 +68,19 @@ class Service:
     """A worker: it reads, posts, publishes and keeps the clock until it is stopped."""
 
     def __init__(
-        self, settings: Settings, book: PolicyBook, *, now: Callable[[], datetime]
+        self,
+        settings: Settings,
+        book: PolicyBook,
+        *,
+        now: Callable[[], datetime],
+        roles: frozenset[Role] = ROLES,
     ) -> None:
-        """Work by settings and policies; `now` tells the time to the clock and to what arrives."""
+        """Work by settings and policies; `now` tells the time to the clock and to what arrives.
+
+        A worker without some of the roles leaves them to others.
+        """
         self.settings = settings
+        self._roles = roles
         self._book = book
         self._now = now
         self._stopped = asyncio.Event()
@@ -87,24 +101,21 @@ class Service:
         async with AsyncExitStack() as parts:
             pool = await self._open_pool(parts)
             poster = Poster(pool, self._book, read_fact=reader_by(self._book), render=render)
-            relay = self.relay = Relay(self._queue(), self._producer, self.settings.output_topics)
-            relay.start()
-            parts.push_async_callback(relay.stop)
-            clock = Clock(
-                pool,
-                poster,
-                now=self._now,
-                posted=self._note,
-                poll_seconds=self.settings.clock_poll_seconds,
-            )
-            clock.start()
-            parts.push_async_callback(clock.stop)
-            inbox = self.inbox = self._build_inbox(pool, poster)
-            parts.push_async_callback(inbox.stop)
-            await inbox.start()
+            if "relay" in self._roles:
+                self.relay = self._build_relay()
+                self.relay.start()
+                parts.push_async_callback(self.relay.stop)
+            if "clock" in self._roles:
+                clock = self._build_clock(pool, poster)
+                clock.start()
+                parts.push_async_callback(clock.stop)
+            if "inbox" in self._roles:
+                self.inbox = self._build_inbox(pool, poster)
+                parts.push_async_callback(self.inbox.stop)
+                await self.inbox.start()
             self._parts = parts.pop_all()
         self.phase = "serving"
-        _log.info("service_started", group=self.settings.group_id)
+        _log.info("service_started", group=self.settings.group_id, roles=sorted(self._roles))
 
     async def stop(self) -> None:
         """Stop reading, let what is in hand be posted, stop the rest; stopping twice is one."""
@@ -184,6 +195,7 @@ class Service:
         return Inbox(
             KafkaBroker(
                 self.settings.kafka_bootstrap,
+                security=broker_security(self.settings),
                 logger=None,
                 allow_auto_create_topics=False,
                 metadata_max_age_ms=_METADATA_AGE_MS,
@@ -213,16 +225,21 @@ class Service:
                 offset=letter.origin.offset,
             )
 
-    def _queue(self) -> OutboxQueue:
-        return OutboxQueue(
+    def _build_relay(self) -> Relay:
+        queue = OutboxQueue(
             self.settings.postgres_dsn.get_secret_value(),
             # Between two of its statements the relay starts a producer and publishes a page.
             idle_timeout_seconds=2 * self.settings.session_timeout_seconds,
         )
+        return Relay(queue, self._producer, self.settings.output_topics)
+
+    def _build_clock(self, pool: Pool, poster: Poster) -> Clock:
+        poll_seconds = self.settings.clock_poll_seconds
+        return Clock(pool, poster, now=self._now, posted=self._note, poll_seconds=poll_seconds)
 
     def _producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
-            bootstrap_servers=self.settings.kafka_bootstrap,
+            **client_options(self.settings),
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
@@ -233,7 +250,7 @@ class Service:
 
     def _look(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka_bootstrap,
+            **client_options(self.settings),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -241,9 +258,15 @@ class Service:
         )
 
 
-def build(settings: Settings, book: PolicyBook, *, now: Callable[[], datetime]) -> Service:
+def build(
+    settings: Settings,
+    book: PolicyBook,
+    *,
+    now: Callable[[], datetime],
+    roles: frozenset[Role] = ROLES,
+) -> Service:
     """Build a worker that is not started."""
-    return Service(settings, book, now=now)
+    return Service(settings, book, now=now, roles=roles)
 
 
 def reader_by(book: PolicyBook) -> ReadFact:

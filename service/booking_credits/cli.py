@@ -5,26 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 import uvloop
-from pydantic import ValidationError
+from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import Progress, TaskID
+from rich.text import Text
 
-from booking_credits.app import build
+from booking_credits.app import ROLES, Role, build
+from booking_credits.configuration import app as configuration
 from booking_credits.dead_letters.commands import app as dead_letters
 from booking_credits.demo.play import DemoClock, play
 from booking_credits.demo.send import SendFailed, send_event
 from booking_credits.exit_codes import ExitCode
+from booking_credits.kafka_access import client_options
 from booking_credits.policy_file import PolicyFileError, load_policies
 from booking_credits.postgres.migrate import MigrationFault
 from booking_credits.postgres.migrate import migrate as apply_migrations
-from booking_credits.settings import Settings
+from booking_credits.settings import Settings, SettingsFault, read_settings
 from booking_credits.telemetry import configure_logs
+from booking_credits.topics import create_topics
 from booking_credits.verify.verification import verify as find_violations
 
 if TYPE_CHECKING:
@@ -38,20 +44,60 @@ app = typer.Typer(
     help="A ledger of booking credits.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(configuration, name="config")
 _screen = Console(stderr=True)
 
 
 def main() -> None:
     """Run the command line."""
+    # Process 1 of a container has no default for it: without this, it would be ignored.
+    signal.signal(signal.SIGTERM, _end)
     app()
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    *,
+    without_relay: Annotated[
+        bool, typer.Option("--without-relay", help="Leave publishing to others.")
+    ] = False,
+    without_clock: Annotated[
+        bool, typer.Option("--without-clock", help="Leave what is due to others.")
+    ] = False,
+) -> None:
     """Read events, post them, publish what changed; until SIGTERM or Ctrl-C."""
-    settings, book = _settings(logging.INFO)
-    service = build(settings, book, now=_now)
-    raise typer.Exit(_run(service.run()))
+    left: set[Role] = set()
+    left |= {"relay"} if without_relay else set()
+    left |= {"clock"} if without_clock else set()
+    _serve(ROLES - left)
+
+
+@app.command()
+def relay() -> None:
+    """Only publish what workers have posted; until SIGTERM or Ctrl-C."""
+    _serve(frozenset({"relay"}))
+
+
+@app.command()
+def clock() -> None:
+    """Only post what is due; until SIGTERM or Ctrl-C."""
+    _serve(frozenset({"clock"}))
+
+
+@app.command()
+def topics(
+    partitions: Annotated[int, typer.Option(min=1, help="Of each topic that is made.")] = 6,
+) -> None:
+    """Create the topics that are missing, on up to three brokers; safe to repeat."""
+    settings, _ = _settings(logging.WARNING)
+    wanted = [*settings.input_topic_names, *settings.output_topics.values()]
+    try:
+        made = _run(create_topics(client_options(settings), wanted, partitions))
+    except (OSError, KafkaError) as failure:
+        _screen.print(f"[red]no answer: {type(failure).__name__} {failure}[/red]")
+        raise typer.Exit(ExitCode.UNAVAILABLE) from None
+    for name in made:
+        typer.echo(name)
 
 
 @app.command()
@@ -97,12 +143,9 @@ def demo(
 ) -> None:
     """Play a day in a workspace through Kafka and the ledger, and show what comes out."""
     settings, book = _settings(logging.ERROR)
-    clock = DemoClock()
-    service = build(settings, book, now=clock.now)
-    console = Console()
-    code = _run(
-        play(service, settings.kafka_bootstrap, settings, clock, once=once, console=console)
-    )
+    demo_clock = DemoClock()
+    service = build(settings, book, now=demo_clock.now)
+    code = _run(play(service, settings, demo_clock, once=once, console=Console()))
     raise typer.Exit(code)
 
 
@@ -123,18 +166,19 @@ def send(
         typer.echo(json.dumps(answer, indent=2))
 
 
+def _serve(roles: frozenset[Role]) -> None:
+    settings, book = _settings(logging.INFO)
+    service = build(settings, book, now=_now, roles=roles)
+    raise typer.Exit(_run(service.run()))
+
+
 def _settings(level: int) -> tuple[Settings, PolicyBook]:
     """Read settings and policies, or say what is wrong with them and stop."""
     try:
-        settings = Settings()
+        settings = read_settings()
         book = load_policies(settings.policies)
-    except ValidationError as error:
-        for problem in error.errors(include_input=False, include_url=False):
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            _screen.print(f"[red]BOOKING_CREDITS_{name}: {problem['msg']}[/red]")
-        raise typer.Exit(ExitCode.USAGE) from None
-    except PolicyFileError as error:
-        _screen.print(f"[red]{error}[/red]", markup=True)
+    except (SettingsFault, PolicyFileError) as fault:
+        _screen.print(Text(str(fault), "red"))
         raise typer.Exit(ExitCode.USAGE) from None
     configure_logs(settings.log_format, level)
     return settings, book
@@ -143,6 +187,10 @@ def _settings(level: int) -> tuple[Settings, PolicyBook]:
 def _run(work: Coroutine[object, object, Result]) -> Result:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _now() -> datetime:

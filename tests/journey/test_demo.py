@@ -92,9 +92,7 @@ async def test_event_that_breaks_the_contract_is_not_sent(settings: Settings) ->
 
 async def _play(service: Service, settings: Settings, clock: DemoClock) -> int:
     console = Console(file=io.StringIO())
-    return await play(
-        service, settings.kafka_bootstrap, settings, clock, once=True, console=console
-    )
+    return await play(service, settings, clock, once=True, console=console)
 
 
 async def _send_example(settings: Settings) -> list[dict[str, Any]]:

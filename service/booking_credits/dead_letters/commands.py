@@ -10,7 +10,6 @@ from uuid import UUID
 import typer
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 
 from booking_credits.dead_letters.display import Output, letter_text, letters_text
 from booking_credits.dead_letters.resolution import (
@@ -22,6 +21,7 @@ from booking_credits.dead_letters.resolution import (
     resolvable,
 )
 from booking_credits.exit_codes import ExitCode
+from booking_credits.kafka_access import client_options
 from booking_credits.postgres.faults import DATABASE_FAULTS
 from booking_credits.postgres.letters import (
     Filters,
@@ -31,7 +31,7 @@ from booking_credits.postgres.letters import (
     record_of_letter,
 )
 from booking_credits.postgres.pool import open_pool
-from booking_credits.settings import Settings
+from booking_credits.settings import Settings, SettingsFault, read_settings
 from booking_credits.telemetry import configure_logs
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ async def _with_connection(
 
 def _producer(settings: Settings) -> AIOKafkaProducer:
     return AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap,
+        **client_options(settings),
         acks="all",
         enable_idempotence=True,
         max_request_size=_RECORD_BYTES,
@@ -187,11 +187,9 @@ def _producer(settings: Settings) -> AIOKafkaProducer:
 
 def _settings() -> Settings:
     try:
-        return Settings()
-    except ValidationError as error:
-        for problem in error.errors(include_input=False, include_url=False):
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            _say(f"BOOKING_CREDITS_{name}: {problem['msg']}")
+        return read_settings()
+    except SettingsFault as fault:
+        _say(str(fault))
         raise typer.Exit(ExitCode.USAGE) from None
 
 

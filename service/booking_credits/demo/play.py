@@ -16,6 +16,7 @@ from booking_credits.demo.day import DAY, Effects
 from booking_credits.demo.screen import Screen
 from booking_credits.demo.subscriber import Subscriber
 from booking_credits.demo.tally import Tally
+from booking_credits.kafka_access import client_options
 from booking_credits.policy_file import load_policies
 from booking_credits.postgres.counts import count_ledger, dead_letters_of, is_quiet
 from booking_credits.postgres.pool import open_pool
@@ -55,9 +56,8 @@ class Service(Protocol):
         """End in good order."""
 
 
-async def play(  # noqa: PLR0913 - what the command line has to give is this much.
+async def play(
     service: Service,
-    kafka_bootstrap: str,
     settings: Settings,
     demo_clock: DemoClock,
     *,
@@ -73,7 +73,7 @@ async def play(  # noqa: PLR0913 - what the command line has to give is this muc
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     loop = asyncio.get_running_loop()
     screen = Screen(console)
-    async with _stage(kafka_bootstrap, settings, demo_clock, screen) as stage:
+    async with _stage(settings, demo_clock, screen) as stage:
         playing = asyncio.create_task(_play(service, settings, stage, once=once))
         for number in _ENDING_SIGNALS:
             loop.add_signal_handler(number, playing.cancel)
@@ -105,20 +105,19 @@ async def _play(service: Service, settings: Settings, stage: _Stage, *, once: bo
 
 
 @asynccontextmanager
-async def _stage(
-    bootstrap: str, settings: Settings, clock: DemoClock, screen: Screen
-) -> AsyncIterator[_Stage]:
+async def _stage(settings: Settings, clock: DemoClock, screen: Screen) -> AsyncIterator[_Stage]:
+    kafka = client_options(settings)
     inputs, outputs = settings.input_topic_names, settings.output_topics.values()
-    await create_topics(bootstrap, [*inputs, *outputs], _PARTITIONS)
+    await create_topics(kafka, [*inputs, *outputs], _PARTITIONS)
     async with AsyncExitStack() as parts:
         dsn = settings.postgres_dsn.get_secret_value()
         pool = await open_pool(dsn, application_name="booking-credits demo", max_size=1)
         parts.push_async_callback(pool.close)
         connection = await parts.enter_async_context(pool.acquire())
-        producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+        producer = AIOKafkaProducer(**kafka)
         await producer.start()
         parts.push_async_callback(producer.stop)
-        subscriber = await parts.enter_async_context(Subscriber(bootstrap, outputs))
+        subscriber = await parts.enter_async_context(Subscriber(kafka, outputs))
         yield _Stage(connection, producer, subscriber, clock, screen, inputs)
 
 

@@ -10,10 +10,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from booking_credits.demo.subscriber import Subscriber
+from booking_credits.kafka_access import client_options
 from booking_credits_contracts import ContractError, read_event
 
 if TYPE_CHECKING:
     from booking_credits.demo.subscriber import Published
+    from booking_credits.kafka_access import ClientOptions
     from booking_credits.settings import Settings
     from booking_credits_contracts import ReceivedEvent
 
@@ -43,8 +45,9 @@ async def send_event(settings: Settings, topic: str, event: Json) -> list[Json]:
         raise SendFailed(f"Not sent: {error.reason}: {error.detail}") from None
     key = received.data.account_id.encode()
     try:
-        async with Subscriber(settings.kafka_bootstrap, settings.output_topics.values()) as heard:
-            await _produce(settings.kafka_bootstrap, topic, key, value)
+        kafka = client_options(settings)
+        async with Subscriber(kafka, settings.output_topics.values()) as heard:
+            await _produce(kafka, topic, key, value)
             answers = await _answers(heard, received)
     except KafkaError as error:
         raise SendFailed(f"Kafka cannot be used: {error}") from None
@@ -56,8 +59,8 @@ async def send_event(settings: Settings, topic: str, event: Json) -> list[Json]:
     return [answer.model_dump(mode="json", by_alias=True) for answer in answers]
 
 
-async def _produce(bootstrap: str, topic: str, key: bytes, value: bytes) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+async def _produce(kafka: ClientOptions, topic: str, key: bytes, value: bytes) -> None:
+    async with AIOKafkaProducer(**kafka) as producer:
         await producer.send_and_wait(topic, value, key=key, headers=_HEADERS)
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
+    from booking_credits.kafka_access import ClientOptions
+
 Published: TypeAlias = BalanceChanged | OverageDetected | CoverageDecided
 
 _STOP_TIMEOUT_SECONDS: Final = 5
@@ -26,11 +28,11 @@ _in_order = attrgetter("account_id", "sequence", "part")
 class Subscriber:
     """Reads topics from where they end when it starts."""
 
-    def __init__(self, bootstrap: str, topics: Iterable[str]) -> None:
+    def __init__(self, kafka: ClientOptions, topics: Iterable[str]) -> None:
         """Read these topics, which exist."""
         self._consumer = AIOKafkaConsumer(
             *topics,
-            bootstrap_servers=bootstrap,
+            **kafka,
             group_id=None,
             isolation_level="read_committed",
             fetch_max_wait_ms=100,

@@ -22,11 +22,12 @@ FRESH_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How reading goes, as `Inbox` and its parts have it.
+    """How reading goes, as `Inbox` and its parts have it, where this worker has one: it `runs`.
 
     Of the partitions that are `assigned` some are `held` by now, and so are read.
     """
 
+    runs: bool = False
     batch_began_at: float | None = None
     polls: int = 0
     fetched_at_ms: int | None = None
@@ -41,8 +42,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """How publishing goes, as `RelayState` has it."""
+    """How publishing goes, as `RelayState` has it, where this worker has a relay: it `runs`."""
 
+    runs: bool = False
     published: Mapping[str, int] = field(default_factory=dict)
     failures: int = 0
     shards_led: int = 0
@@ -90,6 +92,7 @@ def reading_of(inbox: Inbox | None) -> Reading:
         return Reading()
     state, assignment = inbox.state, inbox.assignment
     return Reading(
+        runs=True,
         batch_began_at=state.batch_began_at,
         polls=state.polls,
         fetched_at_ms=inbox.fetched_at_ms(),
@@ -109,6 +112,7 @@ def publishing_of(relay: Relay | None) -> Publishing:
         return Publishing()
     state = relay.state
     return Publishing(
+        runs=True,
         published=dict(state.published_by_type),
         failures=state.failures,
         shards_led=len(state.led),

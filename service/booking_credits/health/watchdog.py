@@ -153,7 +153,7 @@ def _fetched(vitals: Vitals) -> Hashable | None:
 
 
 def _may_poll(vitals: Vitals) -> bool:
-    is_idle = vitals.reading.batch_began_at is None
+    is_idle = vitals.reading.runs and vitals.reading.batch_began_at is None
     return vitals.phase == "serving" and vitals.kafka_answers and is_idle
 
 
@@ -162,9 +162,10 @@ def _batch(vitals: Vitals) -> Hashable | None:
 
 
 def _looked(vitals: Vitals) -> Hashable | None:
-    if vitals.phase != "serving" or not vitals.database_answers:
-        return None
     publishing = vitals.publishing
+    is_due = publishing.runs and vitals.database_answers
+    if vitals.phase != "serving" or not is_due:
+        return None
     return publishing.last_looked_at, publishing.failures, _sum_published(vitals)
 
 
