@@ -5,6 +5,7 @@ Rendering the same announcement again gives the same ids and the same text.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID, uuid5
 
@@ -169,6 +170,7 @@ class _Renderer:
         return decimal_text(steps, self._book.units[unit].scale)
 
 
+@lru_cache(maxsize=16_384)
 def decimal_text(steps: int, scale: int) -> str:
     """Write a quantity of steps, none negative, as a decimal with all places of its unit."""
     if scale == 0:
