@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import shutil
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,7 @@ from bench.trial import Servers
 from local.servers import find_kafka, find_postgres
 from local.supervision import UnavailableError
 
+_INTERRUPTED: Final = 128 + signal.SIGINT
 _BUILT: Final = Path("build/bench")
 _SAVED: Final = Path("deploy/bench")
 _BARS: Final = {
@@ -62,6 +64,8 @@ def main() -> int:
     except (UnavailableError, MeasurementError) as reason:
         screen.print(str(reason), markup=False, style="red")
         return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     _show(results, screen)
     _plot(results, _BUILT)
     figures = results.figures()

@@ -1,4 +1,8 @@
-"""Measure: how long a program takes from its first fetch until all it publishes is read back."""
+"""Measure: how long a program takes from its first fetch until all it publishes is read back.
+
+Both the start and the end are read from this machine's clock: a fact's `recorded_at` is when the
+batch that held it had been fetched, and the end is when the last published event came back.
+"""
 
 import asyncio
 import signal
@@ -6,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -28,6 +33,7 @@ _STOP_SIGNAL: Final = signal.SIGTERM
 # An account's facts are numbered, so that the sum of the last numbers counts them all.
 _FACTS: Final = "select coalesce(sum(fact_no), 0)::bigint from accounts"
 _ANNOUNCEMENTS: Final = "select count(*) from announcements"
+_FETCHED: Final = "select min(recorded_at) from facts where recorded_at >= $1"
 _LETTERS: Final = "select count(*) from dead_letters"
 _HELD: Final = "select exists (select from positions)"
 _QUEUED: Final = "select exists (select from outbox)"
@@ -66,7 +72,7 @@ class Readback:
         records = [record for page in pages.values() for record in page]
         if records:
             self.ids.update(dict(record.headers)["ce_id"] for record in records)
-            self.samples.append((time.perf_counter(), len(self.ids)))
+            self.samples.append((time.time(), len(self.ids)))
         return records
 
 
@@ -86,8 +92,6 @@ async def measure(
 ) -> Measurement:
     """Run a program until it has posted and published what is preloaded.
 
-    Without an outbox that it empties, the time starts at its first publication.
-
     Raises:
         MeasurementError: an event is missing, or the time is over.
     """
@@ -97,15 +101,17 @@ async def measure(
         running(trial, command) as program,
     ):
         course = _Course(connection, readback, program, has_outbox)
+        launched_at = datetime.now(UTC)
         facts, announcements = await course.count_facts(), await course.count_announcements()
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
-                start = await course.await_start()
                 await course.await_posted(facts, count, progress)
                 published = await course.await_published(announcements)
         except TimeoutError:
             raise MeasurementError(f"{trial.name} took too long: {program.log()}") from None
         rss_mb = read_peak_rss_mb(program.pid)
+        fetched_at: datetime = await connection.fetchval(_FETCHED, launched_at)
+    start = fetched_at.timestamp()
     samples = tuple((at - start, read) for at, read in readback.samples)
     return Measurement(count, published, samples[-1][0], rss_mb, samples)
 
@@ -124,14 +130,6 @@ class _Course:
 
     async def count_announcements(self) -> int:
         return int(await self.connection.fetchval(_ANNOUNCEMENTS))
-
-    async def await_start(self) -> float:
-        """Wait until the program reads, and return when that is."""
-        if self.has_outbox:
-            await await_taken(self.connection, self.program)
-        while not (self.has_outbox or self.readback.samples):
-            await self._read()
-        return time.perf_counter()
 
     async def await_posted(self, before: int, count: int, progress: Progress) -> None:
         """Read on until every event is on record."""

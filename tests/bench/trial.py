@@ -21,7 +21,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 PARTITIONS: Final = 12
 
 _PUBLISHED: Final = ("balance-changed", "overage-detected", "coverage-decided")
-_VERIFY_TIMEOUT_SECONDS: Final = 900
+_VERIFY_TIMEOUT_SECONDS: Final = 1800
 _PROGRAMS: Final = Path(sys.executable).parent
 
 
