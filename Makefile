@@ -10,11 +10,13 @@ REQUIREMENTS := deploy/requirements
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
+COMPOSE := docker compose --file deploy/compose.yaml $(foreach name,$(PROFILE),--profile $(name))
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 ENVIRONMENT := .run/environment
 FILE ?= contracts/examples/send/booking-created.json
-.PHONY: help run send test test-fast bench check format requirements clean
+.PHONY: help run send up down logs demo test test-fast bench check format requirements clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +27,18 @@ run: $(READY) ## Start Kafka, Postgres and the service, and play a demonstration
 send: $(READY) ## Send an event to what make run has started (FILE=event.json)
 	@test -f $(ENVIRONMENT) || { echo "Nothing runs here: make run first." >&2; exit 1; }
 	@. ./$(ENVIRONMENT) && $(BIN)/booking-credits send $(FILE)
+
+up: ## Start everything in containers (PROFILE=observability: Prometheus and Grafana too)
+	$(COMPOSE) up --build --detach --wait
+
+down: ## Remove these containers with all that they keep
+	$(COMPOSE) --profile '*' down --volumes --remove-orphans
+
+logs: ## Follow what the containers say
+	$(COMPOSE) --profile '*' logs --follow --tail 100
+
+demo: ## Play the demonstration's day in containers, once after each make up
+	$(COMPOSE) run --rm demo
 
 test: $(READY) ## Run every test, those on a real Kafka and a real Postgres too
 	$(BIN)/python -m pytest
@@ -48,7 +62,7 @@ format: $(READY) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 
 requirements: ## Pin the newest requirements again (needs uv)
-	@for name in run dev bench; do \
+	@for name in run dev bench build; do \
 		file=$(REQUIREMENTS)/$$name; \
 		echo "# Compiled from $$name.in by make requirements: do not edit." > $$file.new \
 		&& $(COMPILE) $$file.in >> $$file.new && mv $$file.new $$file.txt \

@@ -28,8 +28,11 @@ def vitals_at(second: int) -> Vitals:
         phase="serving",
         database_answers=True,
         kafka_answers=True,
-        reading=Reading(polls=second, fetched_at_ms=second * 1000, assigned=2, held=2),
+        reading=Reading(
+            runs=True, polls=second, fetched_at_ms=second * 1000, assigned=2, held=2
+        ),
         publishing=Publishing(
+            runs=True,
             published={"balance-changed": second},
             something_waits=True,
             last_looked_at=datetime.fromtimestamp(second, UTC),
@@ -107,6 +110,15 @@ def test_what_stands_still_is_found_when_its_budget_is_spent(
         {"published": {}, "something_waits": False},
         # Every partition is another's, or waits to be taken.
         {"fetched_at_ms": None},
+        # Reading and publishing are left to other workers.
+        {
+            "runs": False,
+            "polls": 0,
+            "fetched_at_ms": None,
+            "published": {},
+            "something_waits": False,
+            "last_looked_at": None,
+        },
         # It is only about to begin.
         {"phase": "starting", "polls": 0, "fetched_at_ms": 0, "published": {}},
     ],
@@ -118,7 +130,7 @@ def test_a_worker_that_waits_for_something_is_left_alone(changed: dict[str, obje
 
 def test_a_long_batch_is_not_a_consumer_that_does_not_poll() -> None:
     """While a batch is in hand, only the batch's own budget counts."""
-    reading = Reading(batch_began_at=7.0, polls=7, fetched_at_ms=7)
+    reading = Reading(runs=True, batch_began_at=7.0, polls=7, fetched_at_ms=7)
     watch = Watch(tuple(s for s in SYMPTOMS if s.name != "batch is not posted"))
     looks = [watch.look(replace(vitals_at(second), reading=reading), 1.0) for second in range(60)]
     assert {None} == set(looks)

@@ -21,7 +21,7 @@ def test_development_runs_what_production_runs() -> None:
     assert set() == _pinned("run") - _pinned("dev")
 
 
-@pytest.mark.parametrize("name", ["run", "dev", "bench"])
+@pytest.mark.parametrize("name", ["run", "dev", "bench", "build"])
 def test_every_pin_has_a_hash_and_names_no_address(name: str) -> None:
     """An installation takes exactly what was pinned, from wherever packages come here."""
     text = (_REQUIREMENTS / f"{name}.txt").read_text()
