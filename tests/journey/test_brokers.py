@@ -14,7 +14,7 @@ HANGING_SECONDS = 20
 
 async def test_a_killed_broker_is_waited_for(stage: Stage, broken_kafka: Kafka) -> None:
     """Killed while a worker publishes and reads, and started again: all arrives, and once."""
-    load = make_load(40, seed=4)
+    load = make_load(30, seed=4)
     await stage.send(load)
     worker = stage.start_worker(fault="publishing 3 SIGSTOP")
     await wait_until_stopped(worker)
@@ -29,7 +29,7 @@ async def test_a_killed_broker_is_waited_for(stage: Stage, broken_kafka: Kafka) 
 
 async def test_a_broker_that_hangs_is_waited_for(stage: Stage, broken_kafka: Kafka) -> None:
     """Connections stay open for twenty seconds and nothing answers: all arrives, and once."""
-    load = make_load(40, seed=5)
+    load = make_load(30, seed=5)
     await stage.send(load)
     worker = stage.start_worker(fault="publishing 3 SIGSTOP")
     await wait_until_stopped(worker)

@@ -19,10 +19,10 @@ async def test_a_worker_answers_what_the_core_answers(stage: Stage) -> None:
     assert 0 == checked.repeated
 
 
-@pytest.mark.parametrize("point", ["read", "written", "publishing", "published"])
+@pytest.mark.parametrize("point", ["written", "publishing", "published"])
 async def test_a_killed_worker_leaves_its_work_to_the_next(stage: Stage, point: str) -> None:
-    """Killed before, in and after a batch's transaction, or around its publication."""
-    load = make_load(40, seed=2)
+    """Killed before a batch is committed, before it is published, and before that is noted."""
+    load = make_load(30, seed=2)
     await stage.send(load)
     killed = stage.start_worker(fault=f"{point} 4 SIGKILL")
     assert -9 == await killed.wait(30)

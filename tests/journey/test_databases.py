@@ -16,7 +16,7 @@ async def test_a_postgres_that_ends_in_mid_batch_is_waited_for(
     stage: Stage, broken_postgres: Postgres
 ) -> None:
     """Ended at once, as by a crash, with rows written and not committed; back after a while."""
-    load = make_load(40, seed=6)
+    load = make_load(30, seed=6)
     await stage.send(load)
     worker = stage.start_worker(fault="written 4 SIGSTOP")
     await wait_until_stopped(worker)
@@ -35,7 +35,7 @@ async def test_a_postgres_that_ends_in_mid_batch_is_waited_for(
 
 async def test_terminated_sessions_are_replaced(stage: Stage) -> None:
     """Every session is ended in mid batch, that of the relay too, twice."""
-    load = make_load(40, seed=7)
+    load = make_load(30, seed=7)
     await stage.send(load)
     worker = stage.start_worker(fault="written 4 SIGSTOP")
     await wait_until_stopped(worker)
@@ -50,7 +50,7 @@ async def test_terminated_sessions_are_replaced(stage: Stage) -> None:
 
 async def test_a_commit_without_an_answer_is_not_doubled(stage: Stage) -> None:
     """Postgres commits and the answer is lost: the worker posts the batch again, to no effect."""
-    load = make_load(40, seed=8)
+    load = make_load(30, seed=8)
     await stage.send(load)
     async with Cutter(stage.dsn, cuts=3) as cutter:
         worker = stage.start_worker(dsn=cutter.dsn)

@@ -10,7 +10,7 @@ from journey.stage import Stage, wait_until
 
 async def test_topics_read_again_from_their_beginning_change_nothing(stage: Stage) -> None:
     """Positions are set back to nothing: everything is read again and nothing posted."""
-    load = make_load(40, seed=9)
+    load = make_load(30, seed=9)
     await _play(stage, load)
     before = await check(stage, load)
     await stage.fetch("update positions set next_offset = 0, fingerprint = null")
@@ -20,7 +20,7 @@ async def test_topics_read_again_from_their_beginning_change_nothing(stage: Stag
 
 async def test_events_sent_again_change_nothing(stage: Stage) -> None:
     """Every system sends all it ever sent once more, in another order."""
-    load = make_load(40, seed=10)
+    load = make_load(30, seed=10)
     await _play(stage, load)
     before = await check(stage, load)
     await _play(stage, load[::-1])
@@ -30,7 +30,7 @@ async def test_events_sent_again_change_nothing(stage: Stage) -> None:
 @pytest.mark.parametrize("worker", ["at work", "stopped"])
 async def test_a_topic_made_anew_is_read_from_its_beginning(stage: Stage, worker: str) -> None:
     """Deleted, made again and filled further than it was ever read: nothing is missed."""
-    load = make_load(40, seed=11)
+    load = make_load(30, seed=11)
     stage.start_worker()
     await stage.send(load)
     await stage.settled()
