@@ -67,6 +67,7 @@ def test_only_the_lines_that_started_are_kept() -> None:
         a_line(payable_by_credits=False),
         a_line(discounted=True),
         a_line(online_plan=True),
+        a_line(product_group="catering"),
     ],
 )
 def test_a_started_line_is_neither_moved_nor_cheapened(after: Line) -> None:

@@ -132,6 +132,7 @@ def _relocates(before: Line, after: Line) -> bool:
 
 
 def _cheapens(before: Line, after: Line) -> bool:
+    """Credits may never pay another product group, so a change of it counts as cheapening."""
     costs = dict(after.costs)
     return (
         any(costs.get(unit, -1) < cost for unit, cost in before.costs)
@@ -139,6 +140,7 @@ def _cheapens(before: Line, after: Line) -> bool:
         or (before.payable_by_credits and not after.payable_by_credits)
         or (not before.discounted and after.discounted)
         or (not before.online_plan and after.online_plan)
+        or before.product_group != after.product_group
     )
 
 
