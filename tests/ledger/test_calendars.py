@@ -169,6 +169,20 @@ def test_a_location_may_have_a_policy_of_its_own() -> None:
     assert [PACKS, COINS] == found
 
 
+def test_an_account_lives_by_the_policy_of_its_location() -> None:
+    """Who names no policy has that of the location, and without one the default."""
+    book = a_book(locations={"mill": "packs"})
+    found = [
+        Timeline([account], book).policy_at(at("2026-03-10 10:00"))
+        for account in (
+            an_account(location="mill"),
+            an_account(location="mill", policy="tenant"),
+            an_account(location="harbour"),
+        )
+    ]
+    assert [PACKS, TENANT, COINS] == found
+
+
 DESCRIPTIONS = st.builds(
     an_account,
     since=st.dates(date(2026, 1, 1), date(2027, 12, 31)).map(date.isoformat),

@@ -30,6 +30,8 @@ USUAL = Grant(
     paid=False,
     source="manual",
 )
+_EAST = ("Europe/Berlin", "Australia/Sydney")
+_WEST = ("Australia/Sydney", "Europe/Berlin")
 URGENT = replace(USUAL, priority=50)
 UNLIMITED = replace(USUAL, quantity=None)
 SOON = replace(USUAL, to_at=at("2026-03-15 00:00"))
@@ -155,6 +157,24 @@ def test_a_plan_pays_for_its_period(fact: GrantFact, start: str, end: str) -> No
     grant = _only(fact, account)
     expected = [at(f"{day} 00:00", "Europe/Sofia") for day in (start, end)]
     assert expected == [grant.from_at, grant.to_at]
+
+
+@pytest.mark.parametrize(
+    ("zones", "since", "period", "window"),
+    [
+        (_EAST, "2026-01-15", "2026-02-01", ("2026-01-31 23:00", "2026-02-28 13:00")),
+        (_EAST, "2026-02-01", "2026-02-01", ("2026-01-31 23:00", "2026-02-28 13:00")),
+        (_WEST, "2026-01-15", "2026-01-31", ("2026-01-31 13:00", "2026-01-31 23:00")),
+    ],
+)
+def test_a_plan_pays_for_the_period_of_its_name_where_the_zone_changes(
+    zones: tuple[str, str], since: str, period: str, window: tuple[str, str]
+) -> None:
+    """The new zone's first period is paid whole, though its day began sooner or later."""
+    before, after = zones
+    accounts = (an_account(zone=before), an_account(since=since, zone=after))
+    grant = _only(a_renewal(period=period), *accounts)
+    assert [at(instant) for instant in window] == [grant.from_at, grant.to_at]
 
 
 def test_the_highest_version_of_a_plan_line_decides() -> None:

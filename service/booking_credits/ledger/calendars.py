@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from calendar import monthrange
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -135,6 +135,19 @@ class Timeline:
         """Return the billing period that contains an instant."""
         return _period(self._eras[bisect_right(self._era_starts, instant)], instant)
 
+    def period_from(self, day: date) -> Period:
+        """Return the billing period that begins on a local date, or else what is left of one.
+
+        Where the zone changes, a period may begin some hours before or after its day does.
+        """
+        zone = self.zone_on(day)
+        start = midnight(day, zone)
+        running = self.period_at(start)
+        for period in (running, self.period_at(running.end)):
+            if period.start_date == day:
+                return period
+        return replace(running, start_date=day, start=start, zone=zone)
+
 
 def _terms(descriptions: Iterable[AccountDescribed], book: PolicyBook) -> list[Terms]:
     """Keep the last description of each date; an account without one lives by the default."""
@@ -146,9 +159,14 @@ def _terms(descriptions: Iterable[AccountDescribed], book: PolicyBook) -> list[T
         start = usual.anchor_date
         return [Terms(start, usual.zone, usual.cycle, usual.anchor_date, usual.policy, False)]
     return [
-        Terms(day, d.zone, d.cycle, d.anchor_date, d.policy or book.default.policy, d.on_account)
+        Terms(day, d.zone, d.cycle, d.anchor_date, _policy_name(d, book), d.on_account)
         for day, d in sorted(latest.items())
     ]
+
+
+def _policy_name(described: AccountDescribed, book: PolicyBook) -> str:
+    """Name the policy: the account's own, else its location's, else the default one."""
+    return described.policy or book.policy_name_of(described.location) or book.default.policy
 
 
 def _described_order(described: AccountDescribed) -> tuple[object, ...]:

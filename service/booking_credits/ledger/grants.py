@@ -114,12 +114,10 @@ def _manual_grant(fact: CreditsGranted, timeline: Timeline) -> Grant:
 
 def _plan_grant(fact: PlanRenewed, allotment: Allotment, timeline: Timeline) -> Grant:
     """A plan's grant counts from its period's start, however late the renewal arrives."""
-    zone = timeline.zone_on(fact.period_start)
-    from_at = midnight(fact.period_start, zone)
-    if fact.period_end is None:
-        to_at = timeline.period_at(from_at).end
-    else:
-        to_at = midnight(fact.period_end, zone)
+    period = timeline.period_from(fact.period_start)
+    from_at, to_at = period.start, period.end
+    if fact.period_end is not None:
+        to_at = midnight(fact.period_end, period.zone)
     return Grant(
         plan_grant_id(fact, allotment),
         allotment.unit,

@@ -85,9 +85,13 @@ class PolicyBook:
         """Return the place of a unit in the order in which a policy's units pay."""
         return policy.unit_order.index(self.units[unit].kind), unit
 
+    def policy_name_of(self, location: str | None) -> str | None:
+        """Name the policy of a location that has one of its own."""
+        return None if location is None else self.locations.get(location)
+
     def location_policy(self, location: str | None, at: datetime) -> Policy | None:
         """Find the policy of a location that has one of its own."""
-        name = self.locations.get(location) if location is not None else None
+        name = self.policy_name_of(location)
         return None if name is None else self.policy_at(name, at)
 
     def policy_at(self, name: str, at: datetime) -> Policy:
