@@ -2,15 +2,16 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
 from booking_credits.policy_record import PoliciesDiffer, keep_policies, rules_of
 from booking_credits.postgres.pool import Pool, open_pool
-from booking_credits.posting.batch import Batch
+from booking_credits.posting.batch import Batch, DeadLetter, Origin
 from booking_credits.posting.post import Poster
 from builders import COINS, PACKS, TENANT, a_book, a_booking, a_cancellation, a_line, at
-from postgres.arrivals import a_poster, arrival
+from postgres.arrivals import RECORDED_AT, a_poster, arrival
 
 
 @pytest.fixture
@@ -66,6 +67,33 @@ async def test_a_revision_with_other_content_is_set_aside_and_its_id_is_free(
 
     assert ["revision_conflict"] == [letter.reason for letter in first.dead_letters]
     assert 1 == again.outcomes["booking-updated", "posted"]
+
+
+@pytest.mark.parametrize("sizes", [(4,), (1, 3), (2, 2), (3, 1)])
+async def test_an_id_that_is_free_again_is_free_in_the_same_batch(
+    poster: Poster, sizes: tuple[int, ...]
+) -> None:
+    """An event that comes twice is tried twice where the first was set aside, however it is cut."""
+    dearer = a_booking("standup", a_line(costs={"coin": 2000}))
+    again = replace(dearer, revision=2)
+    known = [arrival(a_booking()), arrival(dearer, event_id="e2")]
+    waiting = iter([*known, arrival(again, event_id="e2"), arrival(a_booking("retro"))])
+
+    posted = [await poster.post(Batch(tuple(islice(waiting, size)))) for size in sizes]
+
+    assert ["revision_conflict"] == [letter.reason for p in posted for letter in p.dead_letters]
+    assert 3 == sum(n for p in posted for (_, what), n in p.outcomes.items() if what == "posted")
+
+
+async def test_a_letter_keeps_whatever_headers_its_record_had(poster: Poster, pool: Pool) -> None:
+    """Not even a NUL in a header's name keeps a record from being set aside."""
+    headers = (("ce\x00\U0001f4a3", b"\x00"),)
+    letter = DeadLetter("schema", "", Origin("facts", 0, 7, None, None, None, headers), RECORDED_AT)
+
+    await poster.post(Batch((), (letter,)))
+
+    async with pool.acquire() as connection:
+        assert 1 == await connection.fetchval("select count(*) from dead_letters")
 
 
 async def test_a_ledger_refuses_other_rules(pool: Pool) -> None:

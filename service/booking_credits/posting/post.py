@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from booking_credits.ledger.account import AccountRecord, NotLoaded
@@ -36,10 +37,9 @@ from booking_credits.posting.shards import shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
     from uuid import UUID
 
-    from booking_credits.ledger.account import Outcome
+    from booking_credits.ledger.account import Need, Outcome
     from booking_credits.ledger.entries import GrantRecord
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.postgres.pool import Connection, Pool
@@ -115,7 +115,7 @@ class Poster:
     async def _post_part(
         self, connection: Connection, arrivals: Sequence[Arrival], posted: Posted
     ) -> None:
-        """Post arrivals, or split them until the one whose rows are refused stands alone."""
+        """Post arrivals, or split them until what cannot be posted with its neighbours is alone."""
         if not arrivals:
             return
         try:
@@ -124,7 +124,7 @@ class Poster:
                     connection, self._book, self._read_fact, page_size=self._page_size
                 )
                 part = await _Part(connection, reader, self._render).post(arrivals)
-        except RowsRefused as refused:
+        except (RowsRefused, _RepeatSetFree) as refused:
             if len(arrivals) == 1:
                 posted.dead_letters.append(letter_of(arrivals[0], "rows_refused", str(refused)))
                 return
@@ -141,6 +141,10 @@ class Poster:
         posted.rows_read += part.rows_read
 
 
+class _RepeatSetFree(Exception):
+    """An event was set aside whose id comes again in the same part, where it is now free."""
+
+
 class _Part:
     """Arrivals that are posted together, inside a transaction."""
 
@@ -151,6 +155,7 @@ class _Part:
         self._writer = LedgerWriter()
         self._posted = Posted()
         self._forgotten: list[EventKey] = []
+        self._repeated: set[EventKey] = set()
 
     async def post(self, arrivals: Sequence[Arrival]) -> Posted:
         fresh = await self._own(await self._register(arrivals))
@@ -181,6 +186,7 @@ class _Part:
             key = (arrival.source, arrival.event_id)
             if first.setdefault(key, arrival) is not arrival:
                 repeated.append(arrival)
+                self._repeated.add(key)
         claims = [(*key, a.account_id, a.payload_hash) for key, a in first.items()]
         new, hashes = await registry.register_events(self._connection, claims)
         hashes.update((key, first[key].payload_hash) for key in new)
@@ -224,14 +230,14 @@ class _Part:
         waiting = {account_id: iter(arrivals) for account_id, arrivals in by_account.items()}
         current: dict[str, Arrival] = {}
         while waiting:
-            needs = []
+            needs: list[tuple[AccountRecord, Need]] = []
             for account_id in list(waiting):
                 record = self._reader.records[account_id]
-                need = self._settle_account(record, waiting[account_id], current)
-                if need is None:
+                missing = self._settle_account(record, waiting[account_id], current)
+                if missing is None:
                     del waiting[account_id]
                 else:
-                    needs.append((record, need.need))
+                    needs.extend((record, need) for need in missing.needs)
             if needs:
                 await self._reader.answer(needs)
 
@@ -318,8 +324,15 @@ class _Part:
         record.accept(outcome)
 
     def _refuse(self, arrival: Arrival, reason: str, detail: str) -> None:
-        """Set an arrival aside; its event id is free again for a replay."""
-        self._forgotten.append((arrival.source, arrival.event_id))
+        """Set an arrival aside; its event id is free again for a replay.
+
+        Raises:
+            _RepeatSetFree: the replay has been taken for a repetition.
+        """
+        key = (arrival.source, arrival.event_id)
+        if key in self._repeated:
+            raise _RepeatSetFree
+        self._forgotten.append(key)
         self._posted.dead_letters.append(letter_of(arrival, reason, detail))
 
 
@@ -352,14 +365,25 @@ def _grants_named(fact: Fact) -> list[str]:
 
 
 def _starts(arrivals: Iterable[Arrival]) -> dict[str, datetime]:
-    """Find the earliest service start that arrivals bring to each account."""
+    """Find the earliest service start that arrivals may concern in each account."""
     starts: dict[str, datetime] = {}
     for arrival in arrivals:
-        if isinstance(arrival.fact, BookingRevised):
-            for line in arrival.fact.lines:
-                known = starts.get(arrival.account_id, line.starts_at)
-                starts[arrival.account_id] = min(known, line.starts_at)
+        for start in _starts_of(arrival.fact):
+            known = starts.get(arrival.account_id, start)
+            starts[arrival.account_id] = min(known, start)
     return starts
+
+
+def _starts_of(fact: Fact) -> list[datetime]:
+    """List service starts that a fact names, or from which a grant may pay, in any zone."""
+    if isinstance(fact, BookingRevised):
+        return [line.starts_at for line in fact.lines]
+    if isinstance(fact, CreditsGranted):
+        return [fact.valid_from or fact.occurred_at]
+    if isinstance(fact, PlanRenewed):
+        day = fact.period_start - timedelta(days=1)
+        return [datetime(day.year, day.month, day.day, tzinfo=UTC)]
+    return []
 
 
 def _overages(outcome: Outcome) -> Counter[tuple[str, bool]]:

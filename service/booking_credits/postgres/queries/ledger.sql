@@ -270,7 +270,7 @@ select
     ) end
 from unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::bigint[],
-    $7::timestamptz[], $8::bytea[], $9::bytea[], $10::jsonb[], $11::text[], $12::text[],
+    $7::timestamptz[], $8::bytea[], $9::bytea[], $10::json[], $11::text[], $12::text[],
     $13::text[], $14::text[], $15::timestamptz[], $16::uuid[]
 ) as w (
     dead_letter_id, reason, detail, topic, partition, record_offset, record_timestamp,
