@@ -57,7 +57,8 @@ class Loader:
             try:
                 outcome = settle(self.record, fact)
             except NotLoaded as missing:
-                self._load(missing.need)
+                for need in missing.needs:
+                    self._load(need)
             else:
                 self.record.accept(outcome)
                 return outcome
@@ -143,7 +144,7 @@ class Loader:
         self.record.reach.whole = True
 
     def _ranked(self) -> list[Charge]:
-        return [self.store.charges[key] for _, key in self.store._ranked]
+        return sorted(self.store.charges.values(), key=lambda charge: charge.rank)
 
     def _load_bookings(self, charges: list[Charge]) -> None:
         for charge in charges:

@@ -19,7 +19,7 @@ from booking_credits.ledger.facts import ACCOUNT_SUBJECT, AccountDescribed
 from booking_credits.ledger.grants import burn_key
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from booking_credits.ledger.announcements import Announcement, Kind, Obligation
@@ -77,12 +77,12 @@ Need: TypeAlias = TakersBelow | WantingAbove | GrantsEndingAfter | DueBy | Every
 
 
 class NotLoaded(Exception):
-    """The record does not reach far enough to answer; `need` says what is missing."""
+    """The record does not reach far enough to answer; `needs` say what is missing."""
 
-    def __init__(self, need: Need) -> None:
+    def __init__(self, *needs: Need) -> None:
         """Keep what is missing."""
-        super().__init__(str(need))
-        self.need = need
+        super().__init__()
+        self.needs = needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class AccountRecord:
         self.obligations: dict[LineKey, tuple[Obligation, ...]] = {}
         self.balances: dict[str, Buckets] = {}
         self.reach = Reach(whole=whole)
-        self._ranked: list[tuple[Rank, LineKey]] = []
+        self._short: list[tuple[Rank, LineKey]] = []
         self._takers: dict[str, list[tuple[Rank, LineKey]]] = {}
         self._sorted_grants: dict[tuple[str, GrantOrder], list[Grant]] = {}
 
@@ -182,7 +182,8 @@ class AccountRecord:
         """Set or drop the charge of a line."""
         before = self.charges.pop(key, None)
         if before is not None:
-            _drop(self._ranked, (before.rank, key))
+            if before.short:
+                _drop(self._short, (before.rank, key))
             for take in before.coverage.takes:
                 _drop(self._takers[take.grant_id], (before.rank, key))
         keys = self.lines.get(key[0], ())
@@ -192,7 +193,8 @@ class AccountRecord:
         self.charges[key] = charge
         if key not in keys:
             self.lines[key[0]] = tuple(sorted((*keys, key)))
-        insort(self._ranked, (charge.rank, key))
+        if charge.short:
+            insort(self._short, (charge.rank, key))
         for take in charge.coverage.takes:
             insort(self._takers.setdefault(take.grant_id, []), (charge.rank, key))
 
@@ -261,15 +263,47 @@ class AccountRecord:
         Such a charge is one it may pay that is short or takes from a grant which is not better.
         """
         high = self._wanting_reach(grant, above, better_ids)
-        for index in range(bisect_right(self._ranked, (above, _LAST_KEY)), len(self._ranked)):
-            rank, key = self._ranked[index]
-            if rank > high:
-                break
-            charge = self.charges[key]
-            if key not in skip and wants(charge, grant, better_ids):
-                return charge
-        if high != LAST_RANK:
+        first: Charge | None = None
+        last = high
+        for ranked in self._asking(grant, better_ids):
+            found = self._first_in(ranked, grant, (above, last), skip)
+            if found is not None:
+                first, last = found, found.rank
+        if first is None and high != LAST_RANK:
             raise NotLoaded(WantingAbove(grant, high, better_ids))
+        return first
+
+    def _asking(
+        self, grant: Grant, better_ids: frozenset[str]
+    ) -> Iterator[list[tuple[Rank, LineKey]]]:
+        """Yield the lists of those who may want more of a grant, each in rank."""
+        yield self._short
+        for grant_id, ranked in self._takers.items():
+            if ranked and grant_id not in better_ids and self._overlap(grant_id, grant):
+                yield ranked
+
+    def _overlap(self, grant_id: str, grant: Grant) -> bool:
+        """Say whether some service time lies in the windows of both grants."""
+        other = self.grants[grant_id].grant
+        return (grant.to_at is None or other.from_at < grant.to_at) and (
+            other.to_at is None or grant.from_at < other.to_at
+        )
+
+    def _first_in(
+        self,
+        ranked: list[tuple[Rank, LineKey]],
+        grant: Grant,
+        within: tuple[Rank, Rank],
+        skip: Container[LineKey],
+    ) -> Charge | None:
+        """Return the first charge of a list, within `(low, high]`, that a grant may pay."""
+        low, high = within
+        for index in range(bisect_right(ranked, (low, _LAST_KEY)), len(ranked)):
+            rank, key = ranked[index]
+            if rank > high:
+                return None
+            if key not in skip and can_pay(grant, self.charges[key]):
+                return self.charges[key]
         return None
 
     def _takers_reach(self, grant_id: str, above: Rank) -> Rank:
@@ -279,19 +313,18 @@ class AccountRecord:
         return reach.takers_from.get(grant_id, LAST_RANK)
 
     def _wanting_reach(self, grant: Grant, rank: Rank, better_ids: frozenset[str]) -> Rank:
-        if self.reach.whole or self._nobody_wants(rank, better_ids):
+        if self.reach.whole or self._nobody_wants(grant, rank, better_ids):
             return LAST_RANK
         low, high = self.reach.wanting_within.get((grant, better_ids), (LAST_RANK, LAST_RANK))
         if rank < low:
             raise NotLoaded(WantingAbove(grant, rank, better_ids))
         return high
 
-
-    def _nobody_wants(self, above: Rank, better_ids: frozenset[str]) -> bool:
+    def _nobody_wants(self, grant: Grant, above: Rank, better_ids: frozenset[str]) -> bool:
         """Say whether whoever could want more of a grant above a rank is loaded."""
         last_taken = self.reach.last_taken
-        return self.reach.last_short <= above and all(
-            last_taken.get(grant_id, FIRST_RANK) <= above
+        return self.reach.last_short <= above and not any(
+            last_taken.get(grant_id, FIRST_RANK) > above and self._overlap(grant_id, grant)
             for grant_id in self.grants
             if grant_id not in better_ids
         )
@@ -300,13 +333,14 @@ class AccountRecord:
 _LAST_KEY: LineKey = (LAST_RANK, 0)
 
 
-def wants(charge: Charge, grant: Grant, better_ids: frozenset[str]) -> bool:
-    """Say whether a charge would take from a grant if it had more."""
-    if not charge.eligible or not grant.may_pay(charge.line):
-        return False
-    if not any(unit == grant.unit and cost > 0 for unit, cost in charge.line.costs):
-        return False
-    return charge.short or any(take.grant_id not in better_ids for take in charge.coverage.takes)
+def can_pay(grant: Grant, charge: Charge) -> bool:
+    """Say whether a grant may pay a charge, which has a cost in its unit."""
+    line = charge.line
+    return (
+        grant.may_pay(line)
+        and charge.eligible
+        and any(unit == grant.unit and cost > 0 for unit, cost in line.costs)
+    )
 
 
 def _drop(ranked: list[tuple[Rank, LineKey]], item: tuple[Rank, LineKey]) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from booking_credits.ledger.account import NotLoaded
 from booking_credits.ledger.charges import (
     FIRST_RANK,
     Charge,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from booking_credits.ledger.account import AccountRecord
+    from booking_credits.ledger.account import AccountRecord, Need
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.calendars import Timeline
     from booking_credits.ledger.charges import LineKey, Rank
@@ -217,21 +218,31 @@ class _Walk:
     def _first_wanting(self) -> Charge | None:
         """Return the first charge on record that would take of what was freed.
 
-        Only who knows all grants that pay before a freed one can tell who would take more of it.
+        What is missing to say it of all freed grants is asked for at once.
         """
         first: Charge | None = None
+        needs: list[Need] = []
         for grant_id, rank in list(self._freed.items()):
             grant = self._grant(grant_id)
             if grant.quantity is not None and self._rest[grant_id] <= 0:
                 continue
-            self.record.require_grants(grant.from_at)
-            above, better_ids = max(rank, self._position), self._better_ids(grant)
-            found = self.record.first_wanting(grant, above, better_ids, self._given_back)
+            try:
+                found = self._wanting(grant, max(rank, self._position))
+            except NotLoaded as missing:
+                needs.extend(missing.needs)
+                continue
             if found is None:
                 del self._freed[grant_id]
             elif first is None or found.rank < first.rank:
                 first = found
+        if needs:
+            raise NotLoaded(*needs)
         return first
+
+    def _wanting(self, grant: Grant, above: Rank) -> Charge | None:
+        """Only who knows all grants that pay before one can tell who would take more of it."""
+        self.record.require_grants(grant.from_at)
+        return self.record.first_wanting(grant, above, self._better_ids(grant), self._given_back)
 
     def _better_ids(self, grant: Grant) -> frozenset[str]:
         """List a grant and those that pay before it whichever of the account's policies holds."""
