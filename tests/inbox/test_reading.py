@@ -23,7 +23,7 @@ from booking_credits.ledger.facts import (
     Scope,
     TimePassed,
 )
-from booking_credits.posting.batch import Arrival, DeadLetter, Origin
+from booking_credits.posting.batch import CLOCK_SOURCE, Arrival, DeadLetter, Origin
 from booking_credits_contracts import RECEIVED, write_headers
 from builders import a_book, at
 from ledger.histories import histories
@@ -291,6 +291,21 @@ def test_what_cannot_be_a_fact_becomes_a_dead_letter(
         letter.event_id,
         letter.account_id,
     )
+
+
+def test_no_publisher_speaks_for_the_clock() -> None:
+    """An event under the clock's source could take the id of an instant that is yet to pass."""
+    tick_id = "mina-and-sons/2026-03-10T10:00:00+00:00"
+    headers = write_headers(
+        id=tick_id, source=CLOCK_SOURCE, type="booking-created", time=OCCURRED_AT
+    )
+    value = json.dumps(BOOKING).encode()
+    letter = read_record(
+        Origin("bookings", 0, 7, None, None, value, tuple(headers)), BOOK, RECEIVED_AT
+    )
+
+    assert isinstance(letter, DeadLetter)
+    assert ("reserved_source", tick_id) == (letter.reason, letter.event_id)
 
 
 def test_a_zero_after_the_units_last_decimal_is_not_too_precise() -> None:

@@ -16,7 +16,7 @@ import structlog
 from booking_credits.ledger.facts import TimePassed
 from booking_credits.postgres import due
 from booking_credits.postgres.faults import is_worth_retrying
-from booking_credits.posting.batch import Arrival, Batch
+from booking_credits.posting.batch import CLOCK_SOURCE, Arrival, Batch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from booking_credits.posting.batch import Posted
     from booking_credits.posting.post import Poster
 
-SOURCE = "booking-credits/clock"
 TYPE = "time-passed"
 _log = structlog.get_logger("clock")
 
@@ -105,5 +104,5 @@ def tick(account_id: str, due_at: datetime, recorded_at: datetime) -> Arrival:
     event_id = f"{account_id}/{due_at.isoformat()}"
     digest = sha256(event_id.encode()).digest()
     return Arrival(
-        account_id, TimePassed(due_at), TYPE, SOURCE, event_id, "{}", digest, recorded_at
+        account_id, TimePassed(due_at), TYPE, CLOCK_SOURCE, event_id, "{}", digest, recorded_at
     )

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from booking_credits.inbox.facts import FactError, read_fact
-from booking_credits.posting.batch import Arrival, DeadLetter, Origin
+from booking_credits.posting.batch import CLOCK_SOURCE, Arrival, DeadLetter, Origin
 from booking_credits_contracts import ContractError, ReceivedEvent, read_event
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def hash_of(type: str, occurred_at: datetime, payload: str) -> bytes:  # noqa: A
 def _arrival(
     event: ReceivedEvent, origin: Origin, book: PolicyBook, received_at: datetime
 ) -> Arrival:
+    if event.source == CLOCK_SOURCE:
+        raise FactError("reserved_source", "source is the clock's own")
     # The fact is read from what will be on record, so that it can be read again from there.
     # Defaults are left out: what a field was left out for and what it then means are the same
     # content, and a field that a later contract adds makes no other content of an old event.

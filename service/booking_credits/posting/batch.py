@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from booking_credits.ledger.facts import Fact
+
+
+# The source of what the clock posts, under which no event may come from outside.
+CLOCK_SOURCE: Final = "booking-credits/clock"
 
 
 @dataclass(frozen=True, slots=True)

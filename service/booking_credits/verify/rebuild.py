@@ -9,12 +9,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from booking_credits.clock.clock import SOURCE as CLOCK_SOURCE
 from booking_credits.inbox.reading import hash_of, read_fact
 from booking_credits.outbox.rendering import render
 from booking_credits.postgres import audit
 from booking_credits.postgres.audit import Violation
-from booking_credits.posting.batch import Arrival, Batch
+from booking_credits.posting.batch import CLOCK_SOURCE, Arrival, Batch
 from booking_credits.posting.post import Poster
 
 if TYPE_CHECKING:
