@@ -33,12 +33,16 @@ async def keep_policies(connection: Connection, book: PolicyBook) -> None:
     Raises:
         PoliciesDiffer: a rule on record is missing or reads otherwise.
     """
-    rules = rules_of(book)
-    known = await recorded_rules(connection)
-    faults = list(_faults(rules, known))
+    faults = await differences(connection, book)
     if faults:
         raise PoliciesDiffer("\n".join(faults))
+    rules, known = rules_of(book), await recorded_rules(connection)
     await record_rules(connection, {n: rule for n, rule in rules.items() if n not in known})
+
+
+async def differences(connection: Connection, book: PolicyBook) -> list[str]:
+    """Say in what a book differs from the rules on record."""
+    return list(_faults(rules_of(book), await recorded_rules(connection)))
 
 
 def rules_of(book: PolicyBook) -> dict[str, str]:

@@ -7,9 +7,11 @@ from itertools import islice
 import pytest
 
 from booking_credits.policy_record import PoliciesDiffer, keep_policies, rules_of
+from booking_credits.postgres.audit import Violation
 from booking_credits.postgres.pool import Pool, open_pool
 from booking_credits.posting.batch import Batch, DeadLetter, Origin
 from booking_credits.posting.post import Poster
+from booking_credits.verify.verification import verify
 from builders import COINS, PACKS, TENANT, a_book, a_booking, a_cancellation, a_line, at
 from postgres.arrivals import RECORDED_AT, a_poster, arrival
 
@@ -111,6 +113,17 @@ async def test_a_ledger_refuses_other_rules(pool: Pool) -> None:
         book = a_book(COINS, TENANT, PACKS, later, locations={"mill": "tenant"})
         with pytest.raises(PoliciesDiffer, match="location mill: is new"):
             await keep_policies(connection, book)
+
+
+async def test_other_rules_are_a_violation(pool: Pool, database: str) -> None:
+    """Whoever verifies by other policies than the ledger's is told so."""
+    async with pool.acquire() as connection:
+        await keep_policies(connection, a_book())
+
+    found = await verify(database, a_book(COINS, TENANT), lambda *_: None)
+
+    expected = Violation("policies", None, "policy packs: is on record and missing here")
+    assert [expected] == found
 
 
 def test_rules_say_everything_of_a_book() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.postgres.audit import StoredFact
     from booking_credits.postgres.pool import Connection, Pool
-    from booking_credits.verify.verification import Progress
+    from booking_credits.verify.progress import Progress
 
 _PAGE_SIZE = 500
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from booking_credits.policy_record import differences
 from booking_credits.postgres import audit
+from booking_credits.postgres.audit import Violation
 from booking_credits.postgres.pool import open_pool
 from booking_credits.verify.rebuild import Rebuild
 
 if TYPE_CHECKING:
     from booking_credits.ledger.policies import PolicyBook
-    from booking_credits.postgres.audit import Violation
+    from booking_credits.verify.progress import Progress
 
 MOST_VIOLATIONS = 20
-
-
-class Progress(Protocol):
-    """Is told how far each stage has come."""
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Say that a part of a stage is done."""
 
 
 async def verify(dsn: str, book: PolicyBook, progress: Progress) -> list[Violation]:
@@ -37,7 +32,8 @@ async def verify(dsn: str, book: PolicyBook, progress: Progress) -> list[Violati
     )
     try:
         async with pool.acquire() as connection, audit.frozen_in_time(connection):
-            violations: list[Violation] = []
+            differing = await differences(connection, book)
+            violations = [Violation("policies", None, difference) for difference in differing]
             for done, rule in enumerate(audit.RULES, 1):
                 violations += await audit.find_violations(connection, rule, MOST_VIOLATIONS)
                 progress("rules", done, len(audit.RULES))
