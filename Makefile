@@ -16,7 +16,7 @@ COMPOSE := docker compose --file deploy/compose.yaml $(foreach name,$(PROFILE),-
 .DELETE_ON_ERROR:
 ENVIRONMENT := .run/environment
 FILE ?= contracts/examples/send/booking-created.json
-.PHONY: help run send up down logs demo test test-fast bench check format requirements clean
+.PHONY: help run send up down logs demo test test-servers test-fast bench check format requirements clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +40,11 @@ logs: ## Follow what the containers say
 demo: ## Play the demonstration's day in containers, once after each make up
 	$(COMPOSE) run --rm demo
 
-test: $(READY) ## Run every test, those on a real Kafka and a real Postgres too
-	$(BIN)/python -m pytest
+test: $(READY) ## Run every test, those on a real Kafka and a real Postgres beside the others
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-fast test-servers
+
+test-servers: $(READY) ## Run the tests that start servers, a real Kafka and a real Postgres
+	$(BIN)/python -m pytest -m slow
 
 test-fast: $(READY) ## Run the tests that start no server
 	$(BIN)/python -m pytest -m "not slow"
