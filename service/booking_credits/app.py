@@ -6,6 +6,7 @@ The command line and the tests build a worker by the same function.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from contextlib import AsyncExitStack, suppress
@@ -134,6 +135,7 @@ class Service:
 
     async def run(self) -> ExitCode:
         """Serve until SIGTERM or Ctrl-C, in a process that is ended if it does not end."""
+        _spare_the_collector()
         try:
             health = Health(self, self.settings, self.metrics, self._look)
         except OSError as error:
@@ -295,3 +297,9 @@ async def _close(pool: Pool) -> None:
         async with asyncio.timeout(2):
             await pool.close()
     pool.terminate()
+
+
+def _spare_the_collector() -> None:
+    """Collect cycles rarely: a batch makes many objects and no cycles, and lets go of them all."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
