@@ -136,7 +136,7 @@ def test_a_long_batch_is_not_a_consumer_that_does_not_poll() -> None:
     assert {None} == set(looks)
 
 
-def test_a_shutdown_has_a_deadline() -> None:
+async def test_a_shutdown_has_a_deadline() -> None:
     """Once the end is expected, only the deadline counts."""
     ended = threading.Event()
     codes: list[int] = []

@@ -8,17 +8,15 @@ due: waiting for it is progress, however long it takes.
 
 from __future__ import annotations
 
-import faulthandler
+import asyncio
 import os
-import sys
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from booking_credits.exit_codes import ExitCode
+from booking_credits.health.report import report_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -29,8 +27,6 @@ _TICK_SECONDS: Final = 0.5
 # A process that was stopped and goes on gets the chance to catch up.
 _LONGEST_TICK_SECONDS: Final = 1.0
 _REPORT_TIMEOUT_SECONDS: Final = 2.0
-
-_log = structlog.get_logger("watchdog")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +83,11 @@ class Watchdog:
         self._end = end
         self._ends_by: float | None = None
         self._stopped = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to watch, from the event loop that is watched."""
+        self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def stop(self) -> None:
@@ -115,7 +113,8 @@ class Watchdog:
     def _bite(self, symptom: str, exit_code: ExitCode) -> None:
         """Say what stands still and where, if that can be said, and end the process."""
         # Whoever blocks the event loop may hold standard error, too.
-        report = threading.Thread(target=_report, args=(symptom, exit_code), daemon=True)
+        said = (self._loop, symptom, int(exit_code))
+        report = threading.Thread(target=report_end, args=said, daemon=True)
         report.start()
         report.join(_REPORT_TIMEOUT_SECONDS)
         self._end(exit_code)
@@ -178,8 +177,3 @@ def _published(vitals: Vitals) -> Hashable | None:
 
 def _sum_published(vitals: Vitals) -> int:
     return sum(vitals.publishing.published.values())
-
-
-def _report(symptom: str, exit_code: ExitCode) -> None:
-    _log.critical("worker_ended", symptom=symptom, exit_code=int(exit_code))
-    faulthandler.dump_traceback(sys.stderr, all_threads=True)
