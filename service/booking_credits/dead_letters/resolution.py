@@ -12,14 +12,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aiokafka.errors import KafkaError
+
 from booking_credits.postgres.letters import (
     letters_by_id,
     lock_letter,
     put_action,
     record_of_letter,
 )
-from aiokafka.errors import KafkaError
-
 from booking_credits.posting.dead_letters import REPLAYED_FROM
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ async def replaying(
             await producer.start()
         yield publish
     finally:
-        # Nothing is left to be sent; with Kafka away the client might wait for ever (aiokafka 0.14).
+        # Nothing is left to be sent, but with Kafka away the client waits for ever (aiokafka 0.14).
         with suppress(TimeoutError, KafkaError):
             async with timeout(_STOP_TIMEOUT_SECONDS):
                 await producer.stop()
