@@ -8,12 +8,11 @@ it again without harm.
 from __future__ import annotations
 
 from asyncio import timeout
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiokafka.errors import KafkaError
-
+from booking_credits.kafka_ends import end_client
 from booking_credits.postgres.letters import (
     letters_by_id,
     lock_letter,
@@ -123,10 +122,7 @@ async def replaying(
             await producer.start()
         yield publish
     finally:
-        # Nothing is left to be sent, but with Kafka away the client waits for ever (aiokafka 0.14).
-        with suppress(TimeoutError, KafkaError):
-            async with timeout(_STOP_TIMEOUT_SECONDS):
-                await producer.stop()
+        await end_client(producer.stop(), _STOP_TIMEOUT_SECONDS)
 
 
 def _replayed_headers(letter: Letter, record: HeldRecord) -> list[tuple[str, bytes | None]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from asyncio import timeout
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
 from booking_credits.health.vitals import Reading, Vitals, publishing_of, reading_of
+from booking_credits.kafka_ends import end_client
 from booking_credits.postgres.probe import Outlook
 
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ class KafkaProbe:
         """Give the client up."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            with suppress(Exception):
-                async with timeout(_STOP_TIMEOUT_SECONDS):
-                    await consumer.stop()
+            await end_client(consumer.stop(), _STOP_TIMEOUT_SECONDS)
 
 
 class Monitor:

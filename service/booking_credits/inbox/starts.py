@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-import structlog
 from aiokafka import TopicPartition
 
 from booking_credits.inbox.records import fingerprint
+from booking_credits.kafka_ends import end_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -30,8 +30,6 @@ Surprise: TypeAlias = Literal["topic_recreated", "records_expired"]
 _CALL_TIMEOUT_SECONDS: Final = 10
 _LOOK_TIMEOUT_SECONDS: Final = 20
 _POLL_MS: Final = 200
-
-_log = structlog.get_logger("inbox")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +114,4 @@ async def _started(consumer: AIOKafkaConsumer) -> AsyncIterator[AIOKafkaConsumer
             await consumer.start()
         yield consumer
     finally:
-        try:
-            async with timeout(_CALL_TIMEOUT_SECONDS):
-                await consumer.stop()
-        except Exception as error:  # noqa: BLE001 - what was read stays true
-            _log.warning("look_not_stopped", error=type(error).__name__)
+        await end_client(consumer.stop(), _CALL_TIMEOUT_SECONDS)

@@ -27,6 +27,7 @@ from booking_credits.inbox.assignment import Assignment
 from booking_credits.inbox.reading import read_record
 from booking_credits.inbox.records import fingerprint, origin_of
 from booking_credits.inbox.state import InboxState
+from booking_credits.kafka_ends import end_client
 from booking_credits.posting.batch import Advance, Arrival, Batch, DeadLetter, Fenced
 from booking_credits.retries import retry_delay_seconds
 
@@ -119,14 +120,7 @@ class Inbox:
         """Let the batch in hand be posted and leave the group, within a time."""
         self._stopping.set()
         await self.assignment.stop()
-        # In a task of its own: the client's end comes as a cancellation (aiokafka 0.14).
-        task = asyncio.create_task(self._broker.stop(), name="inbox stop")
-        done, _ = await asyncio.wait([task], timeout=timeout_seconds)
-        if not done:
-            task.cancel()
-            await asyncio.wait([task], timeout=1)
-        if not task.done() or task.cancelled() or task.exception() is not None:
-            _log.warning("consumer_not_stopped_cleanly")
+        await end_client(self._broker.stop(), timeout_seconds)
 
     def lags(self) -> dict[Partition, int]:
         """Say how many records each partition that is read has yet to be read, as far as known."""

@@ -6,10 +6,10 @@ from asyncio import gather, timeout
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-import structlog
 from aiokafka.errors import ProducerClosed
 from aiokafka.partitioner import DefaultPartitioner
 
+from booking_credits.kafka_ends import end_client
 from booking_credits_contracts import write_headers
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ Target: TypeAlias = tuple[str, int]
 _START_TIMEOUT_SECONDS: Final = 20
 _PUBLISH_TIMEOUT_SECONDS: Final = 30
 _STOP_TIMEOUT_SECONDS: Final = 5
-
-_log = structlog.get_logger("outbox")
 
 
 class Publisher:
@@ -71,11 +69,9 @@ class Publisher:
         producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
         if producer._sender.sender_task is not None:  # noqa: SLF001
             producer._sender.sender_task.cancel()  # noqa: SLF001
-        try:
-            async with timeout(_STOP_TIMEOUT_SECONDS):
-                await producer.stop()
-        except Exception as error:  # noqa: BLE001 - what is given up may fail as it likes
-            _log.warning("producer_not_stopped", error=type(error).__name__)
+        await end_client(producer.stop(), _STOP_TIMEOUT_SECONDS)
+        # The task that is gone takes the producer's own end along before it closes its connections.
+        await end_client(producer.client.close(), _STOP_TIMEOUT_SECONDS)
 
     async def _start(self) -> AIOKafkaProducer:
         self._producer = self._producer_factory()
