@@ -26,6 +26,7 @@ from booking_credits.demo.send import SendFailed, send_event
 from booking_credits.exit_codes import ExitCode
 from booking_credits.kafka_access import client_options
 from booking_credits.policy_file import PolicyFileError, load_policies
+from booking_credits.postgres.faults import DATABASE_FAULTS
 from booking_credits.postgres.migrate import MigrationFault
 from booking_credits.postgres.migrate import migrate as apply_migrations
 from booking_credits.settings import Settings, SettingsFault, read_settings
@@ -94,8 +95,7 @@ def topics(
     try:
         made = _run(create_topics(client_options(settings), wanted, partitions))
     except (OSError, KafkaError) as failure:
-        _screen.print(f"[red]no answer: {type(failure).__name__} {failure}[/red]")
-        raise typer.Exit(ExitCode.UNAVAILABLE) from None
+        _give_up(failure)
     for name in made:
         typer.echo(name)
 
@@ -109,6 +109,8 @@ def migrate() -> None:
     except MigrationFault as fault:
         _screen.print(f"[red]{fault}[/red]")
         raise typer.Exit(ExitCode.USAGE) from None
+    except DATABASE_FAULTS as failure:
+        _give_up(failure)
     for name in applied:
         typer.echo(name)
     _screen.print(f"{len(applied)} migrations applied" if applied else "nothing to apply")
@@ -128,7 +130,10 @@ def verify() -> None:
             bar.update(task, completed=done, total=total)
 
         dsn = settings.postgres_dsn.get_secret_value()
-        violations = _run(find_violations(dsn, book, progress))
+        try:
+            violations = _run(find_violations(dsn, book, progress))
+        except DATABASE_FAULTS as failure:
+            _give_up(failure)
     for violation in violations:
         where = violation.account_id or "-"
         typer.echo(f"{violation.check}\t{where}\t{violation.detail}")
@@ -182,6 +187,12 @@ def _settings(level: int) -> tuple[Settings, PolicyBook]:
         raise typer.Exit(ExitCode.USAGE) from None
     configure_logs(settings.log_format, level)
     return settings, book
+
+
+def _give_up(failure: Exception) -> NoReturn:
+    """Say that a server did not answer, which says nothing about the ledger."""
+    _screen.print(Text(f"no answer: {type(failure).__name__} {failure}", "red"))
+    raise typer.Exit(ExitCode.UNAVAILABLE) from None
 
 
 def _run(work: Coroutine[object, object, Result]) -> Result:
