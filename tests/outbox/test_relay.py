@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
+from booking_credits.outbox import publisher
 from booking_credits.outbox.relay import Relay
 from booking_credits.postgres.outbox_queue import OutboxQueue, Queued
 from booking_credits.posting.shards import shard_of
@@ -315,6 +316,28 @@ async def test_while_kafka_hangs_the_relay_stops_in_time_and_nothing_is_lost(
     async with running(outbox.relay()) as relay:
         await until(lambda: relay.state.published == 1)
     assert [1, 2] == sorted(set(sequences(await outbox.read(), ["mina-and-sons"])["mina-and-sons"]))
+
+
+async def test_while_kafka_is_away_the_relay_goes_on_trying(
+    outbox: Outbox, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Away for longer than a page may take: producers are given up, and the relay is not."""
+    if not kafka.controllable:
+        pytest.skip("this Kafka cannot be killed")
+    monkeypatch.setattr(publisher, "_PUBLISH_TIMEOUT_SECONDS", 3)
+    async with running(outbox.relay()) as relay:
+        await outbox.put("mina-and-sons", [1])
+        await until(lambda: relay.state.published == 1)
+        kafka.pause()
+        try:
+            await outbox.put("mina-and-sons", [2])
+            await until(lambda: relay.state.oldest_unpublished is not None)
+            await asyncio.to_thread(kafka.kill)
+            await until(lambda: relay.state.failures >= 2)
+        finally:
+            await asyncio.to_thread(kafka.start)
+        await until(lambda: relay.state.published == 2)
+    assert {"mina-and-sons": [1, 2]} == sequences(await outbox.read(), ["mina-and-sons"])
 
 
 def _has_published(relay: Relay, events: int) -> bool:
