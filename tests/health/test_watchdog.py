@@ -28,9 +28,7 @@ def vitals_at(second: int) -> Vitals:
         phase="serving",
         database_answers=True,
         kafka_answers=True,
-        reading=Reading(
-            runs=True, polls=second, fetched_at_ms=second * 1000, assigned=2, held=2
-        ),
+        reading=Reading(runs=True, polls=second, fetched_at_ms=second * 1000, assigned=2, held=2),
         publishing=Publishing(
             runs=True,
             published={"balance-changed": second},
