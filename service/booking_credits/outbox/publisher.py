@@ -10,7 +10,6 @@ from aiokafka.errors import ProducerClosed
 from aiokafka.partitioner import DefaultPartitioner
 
 from booking_credits.kafka_ends import end_client
-from booking_credits_contracts import write_headers
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -26,6 +25,8 @@ Target: TypeAlias = tuple[str, int]
 _START_TIMEOUT_SECONDS: Final = 20
 _PUBLISH_TIMEOUT_SECONDS: Final = 30
 _STOP_TIMEOUT_SECONDS: Final = 5
+# As `write_headers` of the contracts writes them, which checks what is known to be right here.
+_HEADERS: Final = (("content-type", b"application/json"), ("ce_specversion", b"1.0"))
 
 
 class Publisher:
@@ -43,7 +44,7 @@ class Publisher:
         """
         self._producer_factory = producer_factory
         self._topics = topics
-        self._source = source
+        self._source = source.encode()
         self._producer: AIOKafkaProducer | None = None
 
     async def publish(self, page: Sequence[Queued]) -> None:
@@ -109,15 +110,13 @@ class Publisher:
         await gather(*sent)
 
     def _record(self, queued: Queued) -> dict[str, object]:
-        headers = write_headers(
-            id=str(queued.event_id),
-            source=self._source,
-            type=queued.type,
-            time=queued.recorded_at,
-            subject=queued.account_id,
-        )
-        return {
-            "key": queued.account_id.encode(),
-            "value": queued.payload.encode(),
-            "headers": headers,
-        }
+        account = queued.account_id.encode()
+        headers = [
+            *_HEADERS,
+            ("ce_source", self._source),
+            ("ce_id", str(queued.event_id).encode()),
+            ("ce_type", queued.type.encode()),
+            ("ce_time", f"{queued.recorded_at.isoformat()[:-6]}Z".encode()),
+            ("ce_subject", account),
+        ]
+        return {"key": account, "value": queued.payload.encode(), "headers": headers}

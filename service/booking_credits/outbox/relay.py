@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from aiokafka.errors import KafkaConnectionError
 
 from booking_credits.outbox.publisher import Publisher
 from booking_credits.posting.shards import SHARDS
@@ -124,23 +125,34 @@ class Relay:
             ready = [shard for shard, _ in waiting if self._rests_until.get(shard, now) <= now]
             if not ready:
                 return
-            for shard in ready:
-                await self._publish_page(shard)
+            trusted = [shard for shard in ready if shard not in self._rests_until]
+            for shards in (trusted, *([shard] for shard in ready if shard in self._rests_until)):
+                if shards:
+                    await self._publish_pages(shards)
 
-    async def _publish_page(self, shard: int) -> None:
-        """Publish a page; where that fails, the shard rests, and the others go on."""
-        page = await self._queue.read_page(shard)
+    async def _publish_pages(self, shards: list[int]) -> None:
+        """Publish a page of each shard together; where Kafka refuses that, each on its own.
+
+        A shard that failed goes on its own until it succeeds, so that it holds up no other.
+        """
+        pages = await self._queue.read_pages(shards)
         try:
-            await self._publisher.publish(page)
+            await self._publisher.publish(pages)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is to be tried again
-            delay = self._fail("publishing_failed", error, shard=shard)
-            self._rests_until[shard] = time.monotonic() + delay
+            delay = self._fail("publishing_failed", error, shards=shards)
+            if len(shards) > 1 and not _is_away(error):
+                for shard in shards:
+                    await self._publish_pages([shard])
+            else:
+                self._rests_until.update(dict.fromkeys(shards, time.monotonic() + delay))
             return
-        if not await self._queue.remove(shard, page):
+        if not await self._queue.remove(pages):
             raise NoLongerLeading
+        for shard in shards:
+            self._rests_until.pop(shard, None)
         self.state.failures_in_a_row = 0
-        self.state.published += len(page)
-        self.state.published_by_type.update(queued.type for queued in page)
+        self.state.published += len(pages)
+        self.state.published_by_type.update(queued.type for queued in pages)
         self.state.last_published_at = datetime.now(UTC)
 
     def _fail(self, what: str, error: Exception, **context: object) -> float:
@@ -163,3 +175,8 @@ class Relay:
             if await self._queue.lead(shard):
                 self.state.led.add(shard)
         self._lead_next_at = time.monotonic() + _LEAD_EVERY_SECONDS
+
+
+def _is_away(error: Exception) -> bool:
+    """Say whether Kafka did not answer, which says nothing of what it was to take."""
+    return isinstance(error, TimeoutError | OSError | KafkaConnectionError)

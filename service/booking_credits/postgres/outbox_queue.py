@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 PAGE_ROWS = 500
-PAGE_BYTES = 1024 * 1024
+PAGE_BYTES = 512 * 1024
 
 _SQL = load_queries("outbox.sql")
 _COMMAND_TIMEOUT_SECONDS = 30
@@ -26,6 +26,7 @@ _COMMAND_TIMEOUT_SECONDS = 30
 class Queued:
     """An announcement that waits to be published."""
 
+    shard: int
     id: int
     account_id: str
     type: str
@@ -91,15 +92,19 @@ class OutboxQueue:
         rows = await self._connection.fetch(_SQL["find_waiting"], sorted(shards))
         return [(row["shard"], row["recorded_at"]) for row in rows]
 
-    async def read_page(self, shard: int) -> list[Queued]:
-        """Read what a shard has to publish first: up to `PAGE_ROWS`, about `PAGE_BYTES`."""
-        rows = await self._connection.fetch(_SQL["read_page"], shard, PAGE_ROWS, PAGE_BYTES)
+    async def read_pages(self, shards: Iterable[int]) -> list[Queued]:
+        """Read what shards have to publish first: up to `PAGE_ROWS` and `PAGE_BYTES` of each."""
+        rows = await self._connection.fetch(
+            _SQL["read_pages"], sorted(shards), PAGE_ROWS, PAGE_BYTES
+        )
         return [Queued(**row) for row in rows]
 
-    async def remove(self, shard: int, published: Sequence[Queued]) -> bool:
-        """Forget what was published; False where the shard is no longer led."""
+    async def remove(self, published: Sequence[Queued]) -> bool:
+        """Forget what was published; False where some of it is of a shard no longer led."""
+        shards = [queued.shard for queued in published]
         ids = [queued.id for queued in published]
-        return len(await self._connection.fetch(_SQL["remove_published"], shard, ids)) == len(ids)
+        removed = await self._connection.fetch(_SQL["remove_published"], shards, ids)
+        return len(removed) == len(ids)
 
     @property
     def _connection(self) -> asyncpg.Connection[Any]:

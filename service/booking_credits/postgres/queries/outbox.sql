@@ -16,31 +16,34 @@ cross join lateral (
 ) as first
 order by first.recorded_at;
 
--- name: read_page
--- The first of a shard's announcements, up to so many rows, and bytes beyond the first row.
-select id, account_id, type, event_id, recorded_at, payload
-from (
+-- name: read_pages
+-- The first of each shard's announcements, up to so many rows, and bytes beyond the first row.
+-- $1 shards, $2 rows, $3 bytes.
+select page.shard, page.id, page.account_id, page.type, page.event_id, page.recorded_at,
+    page.payload
+from unnest($1::smallint[]) as shards (shard)
+cross join lateral (
     select
-        o.id, o.account_id, a.type, a.event_id, a.recorded_at, a.payload::text as payload,
+        o.shard, o.id, o.account_id, a.type, a.event_id, a.recorded_at, a.payload::text as payload,
         sum(octet_length(a.payload::text)) over (order by o.id) as bytes_through,
         row_number() over (order by o.id) as place
-    from (select * from outbox where shard = $1 order by id limit $2) as o
+    from (select * from outbox where shard = shards.shard order by id limit $2) as o
     inner join announcements as a using (account_id, sequence, part)
 ) as page
-where bytes_through <= $3 or place = 1
-order by id;
+where page.bytes_through <= $3 or page.place = 1
+order by page.id;
 
 -- name: remove_published
--- Forget what was published, if this session still leads the shard.
-delete from outbox
-where shard = $1 and id = any($2::bigint[])
-    and exists (
-        select from pg_locks
+-- Forget what was published of shards that this session still leads. $1 shard, $2 id.
+delete from outbox as o
+using unnest($1::smallint[], $2::bigint[]) as w (shard, id)
+where o.shard = w.shard and o.id = w.id
+    and o.shard in (
+        select objid::bigint from pg_locks
         where locktype = 'advisory' and granted and pid = pg_backend_pid()
             and database = (select oid from pg_database where datname = current_database())
             -- The locks show the two halves of the key without their signs.
             and classid::bigint
             = hashtext('outbox of ' || current_schema())::bigint & x'ffffffff'::bigint
-            and objid::bigint = $1::bigint
     )
-returning id;
+returning o.id;
