@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from local.supervision import free_port
 pytestmark = [pytest.mark.timeout(900)]
 
 _PROJECT = f"booking-credits-test-{os.getpid()}"
+_OPERATING = (ROOT / "deploy" / "README.md").read_text()
+_SECTION = _OPERATING.partition("## In containers\n")[2].partition("\n## ")[0]
 _KINDS = {
     "container": ("ps", "--all"),
     "volume": ("volume", "ls"),
@@ -28,7 +31,7 @@ def project(image: str) -> dict[str, str]:
     """What keeps this project apart from another on this machine."""
     return {
         "COMPOSE_PROJECT_NAME": _PROJECT,
-        "BOOKING_CREDITS_IMAGE": image,
+        "IMAGE": image,
         "KAFKA_PORT": str(free_port()),
     }
 
@@ -64,6 +67,27 @@ def test_everything_is_healthy_within_a_minute(up: float) -> None:
         ("worker", "2"): "healthy",
     } == states
     assert up < 60
+
+
+@pytest.mark.usefixtures("up")
+def test_what_the_readme_looks_at_is_there(project: dict[str, str]) -> None:
+    """Each command of deploy/README.md runs as it stands there, and says that all is well."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", _SECTION, re.MULTILINE | re.DOTALL)
+    up, commands = blocks[0].split("\n"), blocks[1].splitlines()
+    assert ["make up", ""] == up
+    assert len(commands) > 3
+    for command in commands:
+        said = subprocess.run(
+            ["bash", "-c", command],
+            cwd=ROOT,
+            env=os.environ | project,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert 0 == said.returncode, command + said.stdout + said.stderr
 
 
 @pytest.mark.usefixtures("up")

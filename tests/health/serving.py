@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -21,14 +21,16 @@ _HARMED = Path(__file__).with_name("harmed.py")
 class Worker:
     """A worker of its own process."""
 
-    def __init__(self, harm: str | None, log: Path, settings: dict[str, str]) -> None:
+    def __init__(
+        self, harm: str | None, log: Path, settings: dict[str, str], arguments: Sequence[str]
+    ) -> None:
         self.port = int(settings["health_port"])
         self._log = log
         variables = {f"BOOKING_CREDITS_{name.upper()}": text for name, text in settings.items()}
         command = [COMMAND] if harm is None else [sys.executable, _HARMED]
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [*command, "serve"],
+                [*command, *arguments],
                 env={**os.environ, **variables, "HARM": harm or ""},
                 stdout=file,
                 stderr=file,
@@ -79,11 +81,17 @@ class Worker:
 
 
 @contextmanager
-def serving(directory: Path, *, harm: str | None = None, **settings: str) -> Iterator[Worker]:
+def serving(
+    directory: Path,
+    *,
+    harm: str | None = None,
+    command: Sequence[str] = ("serve",),
+    **settings: str,
+) -> Iterator[Worker]:
     """Run a worker for the length of a block, in a group and on a port of its own."""
     port = settings.pop("health_port", None) or str(free_port())
     worker = Worker(
-        harm, directory / "log", {"log_format": "json", "health_port": port, **settings}
+        harm, directory / "log", {"log_format": "json", "health_port": port, **settings}, command
     )
     try:
         yield worker
