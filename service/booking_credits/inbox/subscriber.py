@@ -96,7 +96,7 @@ class Inbox:
             isolation_level="read_committed",
             max_records=batch_records,
             batch_timeout_ms=50,
-            fetch_min_bytes=64 * 1024,
+            fetch_min_bytes=1,
             fetch_max_wait_ms=50,
             session_timeout_ms=session_timeout_seconds * 1000,
             heartbeat_interval_ms=session_timeout_seconds * 100,
