@@ -335,6 +335,7 @@ async def test_while_kafka_is_away_the_relay_goes_on_trying(
             await asyncio.to_thread(kafka.kill)
             await until(lambda: relay.state.failures >= 2)
         finally:
+            await asyncio.to_thread(kafka.kill)
             await asyncio.to_thread(kafka.start)
         await until(lambda: relay.state.published == 2)
     assert {"mina-and-sons": [1, 2]} == sequences(await outbox.read(), ["mina-and-sons"])
