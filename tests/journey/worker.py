@@ -10,6 +10,8 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from asyncpg import Connection
+
 from booking_credits.cli import main
 from booking_credits.outbox.publisher import Publisher
 from booking_credits.postgres.outbox_queue import OutboxQueue
@@ -26,17 +28,22 @@ POINTS: dict[str, tuple[type, str, bool]] = {
     "published": (OutboxQueue, "remove", False),
 }
 
+# In mid COPY, and between preparing a statement and running it, Postgres waits for a worker without
+# counting its session as idle. One that froze just there would keep its locks while it is frozen.
+UNSAFE = ("_copy_in", "_get_statement")
+
 
 class Fault:
-    """Strikes once: at the first time at or after its own that it may."""
+    """Strikes once: at the first time at or after its own at which it may."""
 
     def __init__(self, point: str, time: str, harm: str) -> None:
         self._left = int(time)
         self._harm: signal.Signals | None = signal.Signals[harm]
-        self._writing = 0
+        self._busy = 0
         owner, method, behind = POINTS[point]
-        setattr(LedgerWriter, "write", self._noted(LedgerWriter.write))  # noqa: B010
         setattr(owner, method, self._harmed(getattr(owner, method), behind=behind))
+        for method in UNSAFE:
+            setattr(Connection, method, self._noted(getattr(Connection, method)))
 
     def _harmed(self, method: Method, *, behind: bool) -> Method:
         @functools.wraps(method)
@@ -50,22 +57,20 @@ class Fault:
 
         return harmed
 
-    def _noted(self, write: Method) -> Method:
-        @functools.wraps(write)
-        async def noted(*arguments: Any) -> None:
-            self._writing += 1
+    def _noted(self, method: Method) -> Method:
+        @functools.wraps(method)
+        async def noted(*arguments: Any, **named: Any) -> Any:
+            self._busy += 1
             try:
-                await write(*arguments)
+                return await method(*arguments, **named)
             finally:
-                self._writing -= 1
+                self._busy -= 1
 
         return noted
 
     def _strike(self) -> None:
-        # A session that Postgres waits for in mid COPY is not one that it finds idle: a worker
-        # that froze there would hold its locks for as long as it stays frozen.
         self._left -= 1
-        if self._left <= 0 and not self._writing and self._harm is not None:
+        if self._left <= 0 and not self._busy and self._harm is not None:
             harm, self._harm = self._harm, None
             os.kill(os.getpid(), harm)
 

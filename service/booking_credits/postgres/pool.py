@@ -35,8 +35,6 @@ async def open_pool(  # noqa: PLR0913 - each named at the call
         settings["role"] = role
     if idle_timeout_seconds is not None:
         settings["idle_in_transaction_session_timeout"] = f"{idle_timeout_seconds}s"
-        # Between preparing a statement and running it a session does not count as idle.
-        settings["statement_timeout"] = f"{2 * idle_timeout_seconds}s"
         settings |= missed_after(idle_timeout_seconds)
     return await asyncpg.create_pool(
         dsn,
