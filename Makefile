@@ -12,8 +12,6 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 
 COMPOSE := docker compose --file deploy/compose.yaml $(foreach name,$(PROFILE),--profile $(name))
 
-# What a command says is its own, whichever make it was started by.
-MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 ENVIRONMENT := .run/environment
