@@ -15,11 +15,11 @@ import structlog
 
 from booking_credits.ledger.facts import TimePassed
 from booking_credits.postgres import due
-from booking_credits.postgres.faults import is_worth_retrying
 from booking_credits.posting.batch import CLOCK_SOURCE, Arrival, Batch
+from booking_credits.retries import retry_delay_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from datetime import datetime
 
     from booking_credits.postgres.pool import Pool
@@ -81,22 +81,21 @@ class Clock:
         return len(rows)
 
     async def _run(self) -> None:
+        failures = 0
         while True:
-            await self._guard(self._post_all)
-            await asyncio.sleep(self._poll_seconds)
-
-    async def _post_all(self) -> None:
-        while await self.post_due():
-            pass
-
-    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except Exception as error:
-            if not is_worth_retrying(error):
-                raise
-            _log.warning("clock_waits_for_database", error=type(error).__name__)
-            await asyncio.sleep(1)
+            try:
+                while await self.post_due():
+                    pass
+            except Exception as error:  # noqa: BLE001 - whatever it is, what is due must be posted
+                delay = retry_delay_seconds(failures)
+                failures += 1
+                _log.warning(
+                    "clock_failed", error=type(error).__name__, again_in_seconds=round(delay, 1)
+                )
+                await asyncio.sleep(delay)
+            else:
+                failures = 0
+                await asyncio.sleep(self._poll_seconds)
 
 
 def tick(account_id: str, due_at: datetime, recorded_at: datetime) -> Arrival:

@@ -1,4 +1,4 @@
-"""Faults of Postgres, told apart by whether trying again can help."""
+"""Faults of Postgres for which trying again cannot help."""
 
 from __future__ import annotations
 
@@ -34,16 +34,3 @@ async def rows_refused() -> AsyncIterator[None]:
     except _CONTENT as error:
         rule = getattr(error, "constraint_name", None)
         raise RowsRefused(f"{type(error).__name__} {rule or ''}".strip()) from None
-
-
-def is_worth_retrying(error: BaseException) -> bool:
-    """Say whether the same statements may pass later: a lost connection, a deadlock, a restart."""
-    if isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError):
-        return True
-    return isinstance(
-        error,
-        asyncpg.PostgresConnectionError
-        | asyncpg.OperatorInterventionError
-        | asyncpg.InsufficientResourcesError
-        | asyncpg.TransactionRollbackError,
-    )
