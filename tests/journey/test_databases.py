@@ -57,7 +57,7 @@ async def test_a_commit_without_an_answer_is_not_doubled(stage: Stage) -> None:
         await stage.settled()
         await stage.stop_workers()
     assert 3 == cutter.cut
-    failures = [*worker.logged("posting_failed"), *worker.logged("clock_waits_for_database")]
+    failures = [*worker.logged("posting_failed"), *worker.logged("clock_failed")]
     assert len(failures) >= 3
     await check(stage, load)
 
