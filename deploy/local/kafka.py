@@ -59,6 +59,11 @@ class Kafka:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped; a frozen one runs."""
+        return True
+
     def start(self) -> None:
         """Start it again on the same port and data, and wait until it serves."""
         raise NotImplementedError(self.description)
@@ -102,6 +107,10 @@ class ApacheKafka(Kafka):
             self.close()
             raise
 
+    @property
+    def running(self) -> bool:
+        return self._process.running
+
     def start(self) -> None:
         self._process.start(*self._java, "kafka.Kafka", "server.properties")
         self._process.wait_until(self._serves, timeout_seconds=_START_TIMEOUT_SECONDS)
@@ -138,7 +147,7 @@ class ApacheKafka(Kafka):
         except OSError:
             return False
         with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            return runner.run(_has_broker(self.bootstrap_servers))
+            return runner.run(has_broker(self.bootstrap_servers))
 
 
 class InMemoryKafka(Kafka):
@@ -151,7 +160,8 @@ class InMemoryKafka(Kafka):
         super().__init__(address, "an in-memory stand-in for Kafka; all is gone when it ends")
 
 
-async def _has_broker(bootstrap_servers: str) -> bool:
+async def has_broker(bootstrap_servers: str) -> bool:
+    """Say whether a cluster has a broker that answers."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=5_000)
     with contextlib.suppress(KafkaError, TimeoutError):
         await admin.start()

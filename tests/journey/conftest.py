@@ -7,7 +7,7 @@ import pytest
 
 from journey.load import TOPICS
 from journey.stage import OUTPUTS, Stage
-from local.kafka import ApacheKafka, Kafka
+from local.kafka import Kafka
 from local.postgres import Postgres
 
 CreateTopic = Callable[..., Awaitable[str]]
@@ -33,11 +33,11 @@ async def narrow_stage(kafka: Kafka, database: str, topics: CreateTopic) -> Asyn
 @pytest.fixture
 async def broken_kafka(kafka: Kafka) -> AsyncIterator[Kafka]:
     """A Kafka to break; whatever became of it, it serves again afterwards."""
-    if not isinstance(kafka, ApacheKafka):
+    if not kafka.controllable:
         pytest.skip("the Kafka of this run is not ours to break")
     yield kafka
     kafka.resume()
-    if not kafka._process.running:
+    if not kafka.running:
         await asyncio.to_thread(kafka.start)
 
 

@@ -79,7 +79,8 @@ def test_missing_server_is_loud_and_fails_ci(
     del environment["BOOKING_CREDITS_TEST_KAFKA"]
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test, "-k", "frozen_kafka"],
-        env=environment | {"CI": ci, "PATH": "", "JAVA_HOME": ""},
+        env=environment
+        | {"CI": ci, "PATH": "", "JAVA_HOME": "", "DOCKER_HOST": "unix:///no/such/engine"},
         capture_output=True,
         text=True,
         check=False,

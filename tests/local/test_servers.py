@@ -19,6 +19,7 @@ def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.delenv("BOOKING_CREDITS_TEST_KAFKA", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///no/such/engine")
 
 
 def test_addresses_in_the_environment_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +50,30 @@ def test_stand_in_is_taken_only_where_allowed_and_says_what_it_is() -> None:
     with find_kafka(allow_in_memory=True) as kafka:
         assert isinstance(kafka, InMemoryKafka)
         assert "in-memory stand-in" in kafka.description
+
+
+@pytest.mark.slow
+def test_containers_are_servers_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an engine has the images, both may be containers, to be broken and started again."""
+    monkeypatch.setenv("BOOKING_CREDITS_TEST_KAFKA", "container")
+    monkeypatch.setenv("BOOKING_CREDITS_TEST_POSTGRES", "container")
+    try:
+        with find_postgres(durable=False) as postgres, find_kafka() as kafka:
+            assert (True, True) == (postgres.controllable, kafka.controllable)
+            asyncio.run(_value(postgres.dsn, "CREATE TABLE kept AS SELECT 1 AS one"))
+            for mode in ("smart", "fast", "immediate"):
+                postgres.stop(mode)
+                postgres.start()
+            assert 1 == asyncio.run(_value(postgres.dsn, "SELECT one FROM kept"))
+            kafka.kill()
+            assert not kafka.running
+            kafka.start()
+            kafka.pause()
+            kafka.resume()
+            kafka.stop()
+            assert not kafka.running
+    except UnavailableError as reason:
+        pytest.skip(f"NOT RUN in containers: {reason}")
 
 
 @pytest.mark.slow
