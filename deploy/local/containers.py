@@ -108,8 +108,12 @@ class ContainerKafka(Kafka):
         self._server.inner.stop(timeout=_STOP_TIMEOUT_SECONDS)
 
     def kill(self) -> None:
-        if self.running:
+        # A frozen one dies as it goes on, before it can do anything. One that is dead is dead.
+        with contextlib.suppress(DockerException):
             self._server.inner.kill()
+        self.resume()
+        with contextlib.suppress(DockerException):
+            self._server.inner.wait(timeout=_STOP_TIMEOUT_SECONDS)
 
     def pause(self) -> None:
         self._server.inner.pause()
