@@ -29,7 +29,8 @@ send: $(READY) ## Send an event to what make run has started (FILE=event.json)
 	@. ./$(ENVIRONMENT) && $(BIN)/booking-credits send $(FILE)
 
 up: ## Start everything in containers (PROFILE=observability: Prometheus and Grafana too)
-	$(COMPOSE) up --build --detach --wait
+	$(COMPOSE) build --quiet worker
+	$(COMPOSE) up --detach --wait
 
 down: ## Remove these containers with all that they keep
 	$(COMPOSE) --profile '*' down --volumes --remove-orphans
