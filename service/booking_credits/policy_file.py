@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from datetime import UTC, date, datetime
-from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -120,20 +117,6 @@ def read_policies(text: str, file_name: str) -> PolicyBook:
         lines = _lines_by_place(text)
         raise PolicyFileError("\n".join(_explain(file_name, lines, *p) for p in problems))
     return _book(file)
-
-
-def policy_digest(book: PolicyBook) -> bytes:
-    """Return a digest that is the same for the same rules, however they were written."""
-    plain = json.dumps(asdict(book), sort_keys=True, default=_plain)
-    return sha256(plain.encode()).digest()
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(type(value).__name__)
 
 
 def _book(file: _File) -> PolicyBook:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from booking_credits.ledger.policies import DefaultTerms, Unit
-from booking_credits.policy_file import PolicyFileError, load_policies, policy_digest, read_policies
+from booking_credits.policy_file import PolicyFileError, load_policies, read_policies
+from booking_credits.policy_record import rules_of
 from builders import at, on
 
 TEXT = """\
@@ -79,7 +80,7 @@ def test_versions_may_be_written_in_any_order() -> None:
 
     book, other = read_policies(TEXT, "a"), read_policies(turned, "b")
     assert book == other
-    assert policy_digest(book) == policy_digest(other)
+    assert rules_of(book) == rules_of(other)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_versions_may_be_written_in_any_order() -> None:
 )
 def test_the_digest_tells_rules_apart(old: str, new: str) -> None:
     """Any rule that changes changes the digest."""
-    assert policy_digest(read_policies(TEXT, "a")) != policy_digest(
+    assert rules_of(read_policies(TEXT, "a")) != rules_of(
         read_policies(TEXT.replace(old, new), "a")
     )
 
@@ -104,7 +105,7 @@ def test_the_digest_says_nothing_of_how_the_rules_are_written() -> None:
     written = TEXT.replace("2026-06-01T00:00:00+02:00", "2026-05-31T22:00:00Z # summer")
     written += "discounts_combine = true\n"
 
-    assert policy_digest(read_policies(TEXT, "a")) == policy_digest(read_policies(written, "a"))
+    assert rules_of(read_policies(TEXT, "a")) == rules_of(read_policies(written, "a"))
 
 
 @pytest.mark.parametrize(
