@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,7 +15,7 @@ from booking_credits.inbox.starts import Start, find_starts
 from booking_credits.inbox.subscriber import Inbox
 from booking_credits.ledger.facts import CreditsGranted
 from booking_credits.postgres.pool import Pool, open_pool
-from booking_credits.postgres.positions import Held, Partition, Positions
+from booking_credits.postgres.positions import Held, Partition, Positions, complete_through
 from booking_credits.postgres.registry import advance_positions
 from booking_credits.posting.batch import Batch, DeadLetter, Fenced, Posted
 from builders import a_book, a_grant, at
@@ -34,6 +35,7 @@ class World:
         self.batches: list[Batch] = []
         self.faults: list[Exception] = []
         self.positions = Positions(pool)
+        self.now = at("2026-03-01 09:00")
         self._kafka = kafka
         self._pool = pool
         self._group_id = f"group-{uuid4().hex}"
@@ -74,7 +76,7 @@ class World:
             post=self._post,
             positions=positions or self.positions,
             book=a_book(),
-            now=lambda: at("2026-03-01 09:00"),
+            now=lambda: self.now,
         )
         await inbox.start()
         try:
@@ -118,11 +120,16 @@ class World:
         """List the dead letters that were posted, in order."""
         return [letter for batch in self.batches for letter in batch.dead_letters]
 
+    async def complete_through(self) -> datetime | None:
+        """Say through which instant the topic was read."""
+        async with self._pool.acquire() as connection:
+            return await complete_through(connection, [self.topic])
+
     async def _post(self, batch: Batch) -> Posted:
         if self.faults:
             raise self.faults.pop(0)
         moves = [
-            (a.topic, a.partition, a.next_offset, a.fingerprint, a.owner, a.epoch)
+            (a.topic, a.partition, a.next_offset, a.fingerprint, a.owner, a.epoch, a.read_through)
             for a in batch.advances
         ]
         async with self._pool.acquire() as connection, connection.transaction():
@@ -154,6 +161,9 @@ class Stubborn:
             raise ConnectionError
         return await self.positions.take(partitions, owner)
 
+    async def note_ends(self, ends: Iterable[tuple[str, int, int, datetime]], owner: UUID) -> None:
+        await self.positions.note_ends(ends, owner)
+
 
 @pytest.fixture
 async def world(database: str, kafka: Kafka, topics: CreateTopic) -> AsyncIterator[World]:
@@ -183,6 +193,40 @@ async def test_records_are_posted_in_order_with_how_far_they_were_read(world: Wo
         arrival.origin.partition,
         arrival.origin.offset,
     )
+
+
+async def test_a_topic_is_complete_through_the_instant_at_which_its_end_was_seen(
+    kafka: Kafka, database: str, topics: CreateTopic
+) -> None:
+    """An idle partition does not hold up the others; what was never read is not complete."""
+    pool = await open_pool(database, application_name="test", max_size=4)
+    world = World(kafka, pool, await topics("facts", partitions=2))
+    world.now = datetime.now(UTC)
+    assert None is await world.complete_through()
+    try:
+        await world.publish(["a"])
+        async with world.reading():
+            await until(lambda: world.names() == ["a"])
+            began_at = world.now
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while (await world.complete_through() or began_at) <= began_at:
+                    world.now = datetime.now(UTC)
+                    await asyncio.sleep(0.1)
+        stopped_at, through = world.now, await world.complete_through()
+        assert through is not None
+        assert began_at < through <= stopped_at
+    finally:
+        await pool.close()
+
+
+async def test_a_record_through_which_was_read_is_never_of_the_future(world: World) -> None:
+    """Whatever time its publisher gave it."""
+    world.now = at("2026-03-01 09:00")
+    await world.publish(["a"])
+    async with world.reading():
+        await until(lambda: world.names() == ["a"])
+        [advance] = world.batches[-1].advances
+        assert world.now == advance.read_through
 
 
 async def test_a_record_that_cannot_be_read_blocks_no_neighbour(world: World) -> None:

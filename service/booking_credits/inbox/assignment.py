@@ -22,6 +22,7 @@ from booking_credits.retries import retry_delay_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
+    from datetime import datetime
     from uuid import UUID
 
     from aiokafka import AIOKafkaConsumer
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 
         async def take(self, partitions: Iterable[Partition], owner: UUID) -> dict[Partition, Held]:
             """Make partitions an owner's and say how far each was read."""
+
+        async def note_ends(
+            self, ends: Iterable[tuple[str, int, int, datetime]], owner: UUID
+        ) -> None:
+            """Note when the ends of partitions were seen: topic, partition, epoch, instant."""
 
 
 # Less than the rebalance timeout, for the group waits meanwhile.

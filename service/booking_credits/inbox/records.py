@@ -36,6 +36,12 @@ def fingerprint(record: Record) -> bytes:
     return sha256(repr(content).encode()).digest()
 
 
+def read_through(record: Record, received_at: datetime) -> datetime | None:
+    """Return the instant through which a partition is read that was read up to a record."""
+    written_at = _instant(record.timestamp)
+    return None if written_at is None else min(written_at, received_at)
+
+
 def _instant(timestamp_ms: int | None) -> datetime | None:
     if timestamp_ms is None or timestamp_ms < 0:
         return None

@@ -24,8 +24,9 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
 from booking_credits.inbox.assignment import Assignment
+from booking_credits.inbox.ends import Ends
 from booking_credits.inbox.reading import read_record
-from booking_credits.inbox.records import fingerprint, origin_of
+from booking_credits.inbox.records import fingerprint, origin_of, read_through
 from booking_credits.inbox.state import InboxState
 from booking_credits.kafka_ends import end_client
 from booking_credits.posting.batch import Advance, Arrival, Batch, DeadLetter, Fenced
@@ -86,6 +87,7 @@ class Inbox:
         self._stopping = asyncio.Event()
         self.assignment = Assignment(self._consumer, positions, look_factory, self._owner)
         self.state = InboxState()
+        self._ends = Ends(self._consumer, self.assignment, positions, self._owner, now)
         self._subscriber = broker.subscriber(
             *topics,
             batch=True,
@@ -148,6 +150,7 @@ class Inbox:
     async def _poll_and_count(self, consumer: AIOKafkaConsumer) -> tuple[Record, ...]:
         records = await self._poll(consumer)
         self.state.polls += 1
+        await self._ends.note({(record.topic, record.partition) for record in records})
         return records
 
     async def _parse(self, records: tuple[Record, ...]) -> _Delivery:
@@ -187,9 +190,9 @@ class Inbox:
                 continue
             read.extend(read_record(origin_of(r), self._book, received_at) for r in delivered)
             last = delivered[-1]
-            advances.append(
-                Advance(*partition, last.offset + 1, fingerprint(last), self._owner, reading.epoch)
-            )
+            epoch, mark = reading.epoch, fingerprint(last)
+            through = read_through(last, received_at)
+            advances.append(Advance(*partition, last.offset + 1, mark, self._owner, epoch, through))
         return Batch(
             tuple(r for r in read if isinstance(r, Arrival)),
             tuple(r for r in read if isinstance(r, DeadLetter)),

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from booking_credits.postgres.sql import load_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
     from uuid import UUID
 
-    from booking_credits.postgres.pool import Pool
+    from booking_credits.postgres.pool import Connection, Pool
 
 Partition: TypeAlias = tuple[str, int]
 
@@ -50,3 +51,17 @@ class Positions:
             )
             for row in rows
         }
+
+    async def note_ends(self, ends: Iterable[tuple[str, int, int, datetime]], owner: UUID) -> None:
+        """Note when the ends of partitions were seen: topic, partition, epoch and instant."""
+        columns = zip(*sorted(ends), strict=True)
+        await self._pool.execute(_SQL["note_ends"], *columns, owner)
+
+
+async def complete_through(connection: Connection, topics: Sequence[str]) -> datetime | None:
+    """Return the instant through which all of some topics was read, as far as Kafka's times say.
+
+    None while one of their partitions has not been read at all.
+    """
+    through: datetime | None = await connection.fetchval(_SQL["complete_through"], topics)
+    return through

@@ -56,12 +56,17 @@ class LedgerReader:
         read_fact: ReadFact,
         *,
         page_size: int = PAGE_SIZE,
+        locks: bool = True,
     ) -> None:
-        """Read facts by `read_fact(type, occurred_at, payload)`, charges by pages of a size."""
+        """Read facts by `read_fact(type, occurred_at, payload)`, charges by pages of a size.
+
+        Without `locks` it only looks: accounts are neither made nor locked.
+        """
         self._connection = connection
         self._book = book
         self._read_fact = read_fact
         self._page_size = page_size
+        self._locks = locks
         self.records: dict[str, AccountRecord] = {}
         self.rows_read = 0
 
@@ -73,13 +78,16 @@ class LedgerReader:
         grants: Iterable[Pair],
         starts: Mapping[str, datetime],
     ) -> dict[str, AccountRecord]:
-        """Lock accounts and read what a batch names of them.
+        """Lock accounts and read what a batch names of them; returns those that there are.
 
         `subjects`, `bookings` and `grants` pair an account with a name; `starts` gives the
         earliest service start that the batch brings to an account.
         """
-        await self._connection.execute(_SQL["create_accounts"], account_ids)
-        for row in await self._fetch("lock_accounts", account_ids):
+        if self._locks:
+            await self._connection.execute(_SQL["create_accounts"], account_ids)
+        for row in await self._fetch(
+            "lock_accounts" if self._locks else "look_at_accounts", account_ids
+        ):
             self.records[row["account_id"]] = self._record(row)
         own = ((account_id, ACCOUNT_SUBJECT) for account_id in account_ids)
         await self._read_facts("facts_of_subjects", *_columns({*subjects, *own}))

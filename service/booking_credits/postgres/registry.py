@@ -56,7 +56,7 @@ async def claim_bookings(
 
 
 async def advance_positions(connection: Connection, advances: Sequence[tuple[object, ...]]) -> bool:
-    """Move positions on, given as topic, partition, offset, fingerprint, owner and epoch.
+    """Move positions on, given as the columns of the query.
 
     Returns False where another owner has taken one of them.
     """

@@ -68,7 +68,10 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """A partition read up to `next_offset` by the owner that holds it at this epoch."""
+    """A partition read up to `next_offset` by the owner that holds it at this epoch.
+
+    `read_through` is the time of the last record, as far as it says one.
+    """
 
     topic: str
     partition: int
@@ -76,6 +79,7 @@ class Advance:
     fingerprint: bytes
     owner: UUID
     epoch: int
+    read_through: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

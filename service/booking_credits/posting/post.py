@@ -99,7 +99,7 @@ class Poster:
     async def post_within(self, connection: Connection, batch: Batch) -> Posted:
         """Post a batch as part of a transaction that the caller holds."""
         advances = [
-            (a.topic, a.partition, a.next_offset, a.fingerprint, a.owner, a.epoch)
+            (a.topic, a.partition, a.next_offset, a.fingerprint, a.owner, a.epoch, a.read_through)
             for a in batch.advances
         ]
         if not await registry.advance_positions(connection, advances):
@@ -163,13 +163,7 @@ class _Part:
         for arrival in fresh:
             by_account[arrival.account_id].append(arrival)
         if by_account:
-            await self._reader.open(
-                sorted(by_account),
-                {(a.account_id, a.fact.subject) for a in fresh if a.fact.subject != CLOCK_SUBJECT},
-                _bookings(fresh),
-                _grants(fresh),
-                _starts(fresh),
-            )
+            await open_records(self._reader, fresh)
             await self._settle_all(by_account)
             await self._writer.write(self._connection)
         await registry.forget_events(self._connection, self._forgotten)
@@ -334,6 +328,17 @@ class _Part:
             raise _RepeatSetFree
         self._forgotten.append(key)
         self._posted.dead_letters.append(letter_of(arrival, reason, detail))
+
+
+async def open_records(reader: LedgerReader, arrivals: Sequence[Arrival]) -> None:
+    """Read what is on record of the accounts of arrivals, as far as these name it."""
+    await reader.open(
+        sorted({arrival.account_id for arrival in arrivals}),
+        {(a.account_id, a.fact.subject) for a in arrivals if a.fact.subject != CLOCK_SUBJECT},
+        _bookings(arrivals),
+        _grants(arrivals),
+        _starts(arrivals),
+    )
 
 
 def _booking_named(fact: Fact) -> str | None:

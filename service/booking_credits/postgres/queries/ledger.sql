@@ -43,6 +43,13 @@ from accounts where account_id = any($1::text[])
 order by account_id
 for update
 
+-- name: look_at_accounts
+-- What lock_accounts reads, for whoever changes nothing. $1 account.
+select account_id, fact_no, entry_no, sequence, last_balance_changed, last_overage_detected,
+    last_coverage_decided, present
+from accounts where account_id = any($1::text[])
+order by account_id
+
 -- name: facts_of_subjects
 -- $1 account, $2 subject.
 select f.account_id, f.subject, f.type, f.occurred_at, f.payload
@@ -245,11 +252,14 @@ on conflict do nothing
 
 -- name: advance_positions
 -- Move partitions on, if they are still this owner's. $1 topic, $2 partition, $3 next offset,
--- $4 fingerprint, $5 owner, $6 epoch.
+-- $4 fingerprint, $5 owner, $6 epoch, $7 the last record's time.
 update positions as p
-set next_offset = w.next_offset, fingerprint = w.fingerprint, updated_at = now()
-from unnest($1::text[], $2::integer[], $3::bigint[], $4::bytea[], $5::uuid[], $6::bigint[])
-as w (topic, partition, next_offset, fingerprint, owner, epoch)
+set next_offset = w.next_offset, fingerprint = w.fingerprint, updated_at = now(),
+    read_through = greatest(p.read_through, w.read_through)
+from unnest(
+    $1::text[], $2::integer[], $3::bigint[], $4::bytea[], $5::uuid[], $6::bigint[],
+    $7::timestamptz[]
+) as w (topic, partition, next_offset, fingerprint, owner, epoch, read_through)
 where p.topic = w.topic and p.partition = w.partition
     and p.owner = w.owner and p.epoch = w.epoch
 returning p.topic, p.partition
