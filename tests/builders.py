@@ -23,8 +23,11 @@ from booking_credits.ledger.facts import (
     Fact,
     Line,
     Money,
+    PackApproved,
+    PackPurchased,
     PlanRenewed,
     Scope,
+    Span,
     TimePassed,
 )
 from booking_credits.ledger.policies import DefaultTerms, Policy, PolicyBook, Unit
@@ -212,6 +215,39 @@ def a_grant(
         actor="petra",
         reason="welcome",
     )
+
+
+def a_pack(
+    pack_id: str = "pack",
+    quantity: int | None = 5,
+    *,
+    unit: str = "credit",
+    bought: datetime | str = "2026-03-01 09:00",
+    lifetime: Span | None = None,
+    starts_on: str | None = None,
+    scope: Scope = ANYWHERE,
+    priority: int = 100,
+    price: int | None = None,
+) -> PackPurchased:
+    """Buy a free pack of five credits that never ends."""
+    return PackPurchased(
+        pack_id=pack_id,
+        unit=unit,
+        quantity=quantity,
+        occurred_at=_instant(bought),
+        lifetime=lifetime,
+        starts_on=None if starts_on is None else on(starts_on),
+        scope=scope,
+        priority=priority,
+        price=None if price is None else Money(price, "EUR"),
+    )
+
+
+def an_approval(
+    pack_id: str = "pack", *, occurred: datetime | str = "2026-03-02 09:00"
+) -> PackApproved:
+    """Put a pack on an invoice."""
+    return PackApproved(pack_id, "invoice", "inv-1", _instant(occurred))
 
 
 def an_allotment(

@@ -33,9 +33,12 @@ from booking_credits_contracts.received import (
     BookingStarted,
     BookingState,
     Correction,
+    CreditPackApproved,
+    CreditPackPurchased,
     CreditsGranted,
     ReceivedData,
     Scope,
+    Span,
 )
 
 __all__ = [
@@ -58,6 +61,8 @@ __all__ = [
     "ContractError",
     "Correction",
     "CoverageDecided",
+    "CreditPackApproved",
+    "CreditPackPurchased",
     "CreditsGranted",
     "Entry",
     "LineCoverage",
@@ -69,6 +74,7 @@ __all__ = [
     "ReceivedEvent",
     "Refusal",
     "Scope",
+    "Span",
     "Take",
     "read_event",
     "write_headers",

@@ -213,6 +213,40 @@ class CreditsGranted(AccountEvent):
         return self
 
 
+class Span(Received):
+    """A number of local days or months."""
+
+    count: Annotated[int, Field(ge=1, le=10_000)]
+    unit: Literal["days", "months"]
+
+
+class CreditPackPurchased(AccountEvent):
+    """`credit-pack-purchased`: a pack that counts from its purchase once that is approved.
+
+    The lifetime is in whole local days from `starts_on`, or else from the day of the purchase.
+    """
+
+    pack_id: Id
+    unit: Id
+    quantity: GrantQuantity
+    lifetime: Span | None = None
+    starts_on: LocalDate | None = None
+    price: Money | None = None
+    sold_via: Literal["point_of_sale", "online", "licence", "charge_sheet"]
+    licence: Text | None = None
+    scope: Scope = EVERYTHING
+    priority: Priority = 100
+    member_id: Id | None = None
+
+
+class CreditPackApproved(AccountEvent):
+    """`credit-pack-approved`: the invoice or charge sheet that a pack's purchase stands on."""
+
+    pack_id: Id
+    document: Literal["invoice", "charge_sheet"]
+    reference: Text
+
+
 ReceivedData = (
     AccountState
     | BookingState
@@ -220,6 +254,8 @@ ReceivedData = (
     | BookingStarted
     | BillingPlanRenewed
     | CreditsGranted
+    | CreditPackPurchased
+    | CreditPackApproved
 )
 
 RECEIVED: Final[Mapping[str, type[ReceivedData]]] = MappingProxyType(
@@ -232,6 +268,8 @@ RECEIVED: Final[Mapping[str, type[ReceivedData]]] = MappingProxyType(
         "booking-started": BookingStarted,
         "billing-plan-renewed": BillingPlanRenewed,
         "credits-granted": CreditsGranted,
+        "credit-pack-purchased": CreditPackPurchased,
+        "credit-pack-approved": CreditPackApproved,
     }
 )
 """The data of each event type that the service reads."""

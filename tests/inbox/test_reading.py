@@ -19,8 +19,11 @@ from booking_credits.ledger.facts import (
     Fact,
     Line,
     Money,
+    PackApproved,
+    PackPurchased,
     PlanRenewed,
     Scope,
+    Span,
     TimePassed,
 )
 from booking_credits.posting.batch import CLOCK_SOURCE, Arrival, DeadLetter, Origin
@@ -56,6 +59,19 @@ GRANT: Json = {
     "quantity": "50",
     "actor": "petra",
     "reason": "welcome",
+}
+PACK: Json = {
+    "account_id": "mina-and-sons",
+    "pack_id": "ten",
+    "unit": "credit",
+    "quantity": "10",
+    "sold_via": "online",
+}
+APPROVAL: Json = {
+    "account_id": "mina-and-sons",
+    "pack_id": "ten",
+    "document": "charge_sheet",
+    "reference": "sheet-4",
 }
 ACCOUNT: Json = {
     "account_id": "mina-and-sons",
@@ -201,6 +217,48 @@ RENEWAL: Json = {
             id="credits-granted",
         ),
         pytest.param(
+            "credit-pack-purchased",
+            PACK,
+            PackPurchased("ten", "credit", 10, OCCURRED_AT, sold_via="online"),
+            id="credit-pack-purchased-least",
+        ),
+        pytest.param(
+            "credit-pack-purchased",
+            PACK
+            | {
+                "quantity": "unlimited",
+                "lifetime": {"count": 6, "unit": "months"},
+                "starts_on": "2026-04-01",
+                "price": {"amount_minor": 9000, "currency": "EUR"},
+                "sold_via": "licence",
+                "licence": "licence-9",
+                "scope": {"locations": ["harbour"]},
+                "priority": 50,
+                "member_id": "mina",
+            },
+            PackPurchased(
+                "ten",
+                "credit",
+                None,
+                OCCURRED_AT,
+                Span(6, "months"),
+                date(2026, 4, 1),
+                Scope(locations=("harbour",)),
+                50,
+                Money(9000, "EUR"),
+                "licence",
+                "licence-9",
+                "mina",
+            ),
+            id="credit-pack-purchased",
+        ),
+        pytest.param(
+            "credit-pack-approved",
+            APPROVAL,
+            PackApproved("ten", "charge_sheet", "sheet-4", OCCURRED_AT),
+            id="credit-pack-approved",
+        ),
+        pytest.param(
             "account-changed",
             ACCOUNT | {"policy": "packs", "location": "harbour", "on_account": True},
             AccountDescribed(
@@ -270,6 +328,12 @@ def test_an_event_becomes_the_fact_that_it_tells(event_type: str, data: Json, fa
             GRANT | {"grant_id": "plan/hot-desk/base/2026-03-01"},
             "reserved_id",
             id="reserved-id",
+        ),
+        pytest.param(
+            "credit-pack-approved",
+            APPROVAL | {"pack_id": "plan/hot-desk/base/2026-03-01"},
+            "reserved_id",
+            id="reserved-id-of-a-pack",
         ),
         pytest.param("booking-created", {"account_id": "a"}, "schema", id="schema"),
         pytest.param("booking-dreamt", BOOKING, "unknown_type", id="unknown-type"),
@@ -375,6 +439,7 @@ def test_whatever_json_comes_reading_raises_nothing(data: st.DataObject) -> None
                 ("credits-granted", GRANT),
                 ("account-opened", ACCOUNT),
                 ("billing-plan-renewed", RENEWAL),
+                ("credit-pack-purchased", PACK),
             ]
         )
     )

@@ -19,6 +19,7 @@ from booking_credits.ledger.facts import (
     Line,
     PlanRenewed,
     Scope,
+    Span,
 )
 from booking_credits.ledger.policies import PolicyBook
 from builders import (
@@ -30,10 +31,12 @@ from builders import (
     a_cancellation,
     a_grant,
     a_line,
+    a_pack,
     a_renewal,
     a_start,
     an_account,
     an_allotment,
+    an_approval,
     at,
     time_passed,
 )
@@ -194,6 +197,25 @@ def _grants(draw: st.DrawFn, grant_id: str) -> CreditsGranted:
 
 
 @st.composite
+def _packs(draw: st.DrawFn, pack_id: str) -> list[Fact]:
+    """Buy a pack, now or for later, and approve it or leave it pending."""
+    starts_on = draw(st.none() | _days)
+    pack = a_pack(
+        pack_id,
+        draw(_quantities),
+        unit=draw(_units),
+        bought=draw(_instants),
+        lifetime=draw(_lifetimes),
+        starts_on=None if starts_on is None else starts_on.isoformat(),
+        scope=draw(_scopes),
+        priority=draw(_priorities),
+        price=draw(st.sampled_from((None, 0, 500))),
+    )
+    approvals = [an_approval(pack_id, occurred=at) for at in draw(_approved)]
+    return [pack, *approvals]
+
+
+@st.composite
 def _allotments(draw: st.DrawFn, plan_line: str, unit: str) -> Allotment:
     return an_allotment(
         draw(_quantities),
@@ -225,6 +247,8 @@ def _renewals(draw: st.DrawFn, plan: str) -> list[PlanRenewed]:
     return renewals
 
 
+_lifetimes = st.sampled_from((None, Span(2, "days"), Span(3, "days"), Span(1, "months")))
+_approved = st.lists(_instants, max_size=2)
 _channels: st.SearchStrategy[Channel | None] = st.sampled_from((None, None, "card"))
 _plan_lines = st.sampled_from((("base",), ("base",), ("base", "extra"), ("extra",)))
 
@@ -249,6 +273,8 @@ def histories(draw: st.DrawFn) -> list[Fact]:
         facts += draw(_bookings(f"b{number}"))
     for number in range(draw(st.integers(1, 4))):
         facts.append(draw(_grants(f"g{number}")))
+    for number in range(draw(st.integers(0, 2))):
+        facts += draw(_packs(f"k{number}"))
     for number in range(draw(st.integers(0, 2))):
         facts += draw(_renewals(f"p{number}"))
     for _ in range(draw(st.sampled_from((0, 0, 1, 2)))):

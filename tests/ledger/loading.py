@@ -22,11 +22,10 @@ from booking_credits.ledger.charges import LAST_RANK, Charge, LineKey
 from booking_credits.ledger.entries import GrantRecord
 from booking_credits.ledger.facts import (
     ACCOUNT_SUBJECT,
+    GRANT_FACTS,
     BookingRevised,
     BookingStarted,
-    CreditsGranted,
     Fact,
-    PlanRenewed,
 )
 from booking_credits.ledger.grants import OPEN_END, ids_of
 from booking_credits.ledger.settlement import settle
@@ -70,7 +69,7 @@ class Loader:
             self.record.put_facts(fact.subject, self.store.facts_of(fact.subject))
         if isinstance(fact, BookingRevised | BookingStarted):
             self._load_booking(fact.booking_id)
-        if isinstance(fact, CreditsGranted | PlanRenewed):
+        if isinstance(fact, GRANT_FACTS):
             self._load_grants(ids_of(fact))
 
     def _load(self, need: Need) -> None:

@@ -9,10 +9,12 @@ from builders import (
     a_cancellation,
     a_grant,
     a_line,
+    a_pack,
     a_renewal,
     a_start,
     an_account,
     an_allotment,
+    an_approval,
     time_passed,
 )
 
@@ -27,6 +29,8 @@ BASE, EXTRA = an_allotment(plan_line="base"), an_allotment(plan_line="extra")
         a_start(),
         a_grant(),
         a_renewal(),
+        a_pack(),
+        an_approval(),
         an_account(),
         time_passed("2026-03-01 00:00"),
     ],
@@ -47,6 +51,11 @@ def test_a_fact_is_news_once(fact: Fact) -> None:
         (a_start(), a_booking(), "accepted"),
         (a_grant(), a_grant(quantity=6000), "grant_conflict"),
         (a_grant(), a_grant(granted="2026-01-02 00:00"), "grant_conflict"),
+        (a_pack(), a_pack(quantity=6), "grant_conflict"),
+        (a_pack("welcome"), a_grant("welcome"), "grant_conflict"),
+        (an_approval(), a_pack(), "accepted"),
+        (a_pack(), an_approval(), "accepted"),
+        (an_approval(), an_approval(occurred="2026-03-05 09:00"), "duplicate"),
         (an_account(), an_account(zone="Europe/Sofia"), "accepted"),
     ],
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from booking_credits.ledger.calendars import Timeline
-from booking_credits.ledger.facts import AccountDescribed, GrantFact, Scope
+from booking_credits.ledger.facts import AccountDescribed, GrantFact, Scope, Span
 from booking_credits.ledger.grants import Grant, burn_key, grants_of
 from booking_credits.ledger.policies import GrantOrder
 from builders import (
@@ -13,9 +13,11 @@ from builders import (
     a_book,
     a_grant,
     a_line,
+    a_pack,
     a_renewal,
     an_account,
     an_allotment,
+    an_approval,
     at,
 )
 
@@ -32,6 +34,7 @@ USUAL = Grant(
 )
 _EAST = ("Europe/Berlin", "Australia/Sydney")
 _WEST = ("Australia/Sydney", "Europe/Berlin")
+BERLIN = "Europe/Berlin"
 URGENT = replace(USUAL, priority=50)
 UNLIMITED = replace(USUAL, quantity=None)
 SOON = replace(USUAL, to_at=at("2026-03-15 00:00"))
@@ -140,6 +143,61 @@ def test_twelve_months_end_with_the_local_day() -> None:
 def test_other_policies_leave_the_end_open() -> None:
     """Where the policy says nothing of months, a grant without an end has none."""
     assert _only(a_grant(), an_account(policy="packs")).to_at is None
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "starts_on", "end"),
+    [
+        (Span(1, "months"), "2026-01-01", "2026-02-01"),
+        (Span(1, "months"), "2026-01-31", "2026-02-28"),
+        (Span(12, "months"), "2024-02-29", "2025-02-28"),
+        (Span(1, "days"), "2026-03-29", "2026-03-30"),
+        (Span(30, "days"), None, "2026-04-04"),
+    ],
+)
+def test_a_pack_lives_whole_local_days(lifetime: Span, starts_on: str | None, end: str) -> None:
+    """They are counted from the pack's first day, which is that of the purchase unless it says."""
+    pack = a_pack(bought=at("2026-03-05 01:00", BERLIN), lifetime=lifetime, starts_on=starts_on)
+    assert at(f"{end} 00:00", BERLIN) == _only(pack, an_account(zone=BERLIN)).to_at
+
+
+def test_a_pack_without_a_lifetime_is_open_ended() -> None:
+    """It can be used until nothing is left."""
+    assert _only(a_pack()).to_at is None
+
+
+@pytest.mark.parametrize(
+    ("starts_on", "expected"),
+    [
+        (None, "2026-03-05 12:00"),
+        ("2026-03-05", "2026-03-05 12:00"),
+        ("2026-04-01", "2026-04-01 00:00"),
+    ],
+)
+def test_a_pack_counts_from_its_purchase(starts_on: str | None, expected: str) -> None:
+    """However late it is approved, and not before its first day."""
+    purchase = a_pack(bought="2026-03-05 12:00", starts_on=starts_on)
+    approval = an_approval(occurred="2026-06-01 09:00")
+    for order in ((purchase, approval), (approval, purchase)):
+        (grant,) = grants_of(order, Timeline((), a_book())).values()
+        assert (at(expected), False) == (grant.from_at, grant.pending)
+
+
+def test_a_pack_without_its_approval_is_pending() -> None:
+    """It is known, and nothing of it has been issued."""
+    grant = _only(a_pack(quantity=None))
+    assert (True, 0) == (grant.pending, grant.issued)
+
+
+def test_an_approval_alone_is_no_grant() -> None:
+    """It waits for its purchase."""
+    assert {} == grants_of([an_approval()], Timeline((), a_book()))
+
+
+@pytest.mark.parametrize(("price", "paid"), [(None, False), (0, False), (1, True)])
+def test_a_pack_may_be_free(price: int | None, *, paid: bool) -> None:
+    """Free credits are used before those that cost something."""
+    assert paid == _only(a_pack(price=price)).paid
 
 
 @pytest.mark.parametrize(

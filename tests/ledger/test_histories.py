@@ -7,7 +7,7 @@ from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 
 from booking_credits.ledger.account import AccountRecord, Outcome
-from booking_credits.ledger.facts import AccountDescribed, Fact, TimePassed
+from booking_credits.ledger.facts import AccountDescribed, Fact, PackApproved, TimePassed
 from booking_credits.ledger.policies import PolicyBook
 from builders import ACCOUNT, post
 from ledger.histories import books, histories
@@ -45,6 +45,16 @@ def draws_and_expires(record: AccountRecord, _: list[Outcome]) -> bool:
     return any(r.buckets.drawn and r.buckets.expired for r in record.grants.values())
 
 
+def pays_from_a_pack_approved_late(record: AccountRecord, outcomes: list[Outcome]) -> bool:
+    """A pack that was known and pending pays a line once it is approved."""
+    late = {
+        outcome.fact.pack_id
+        for outcome in outcomes
+        if isinstance(outcome.fact, PackApproved) and outcome.charges
+    }
+    return any(record.grants[pack_id].buckets.held for pack_id in late)
+
+
 @pytest.mark.parametrize(
     "happening",
     [
@@ -53,6 +63,7 @@ def draws_and_expires(record: AccountRecord, _: list[Outcome]) -> bool:
         pays_in_part,
         reverses_an_obligation,
         draws_and_expires,
+        pays_from_a_pack_approved_late,
     ],
 )
 def test_histories_hold_what_is_hard(happening: Happening) -> None:

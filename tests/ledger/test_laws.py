@@ -98,11 +98,11 @@ def test_entries_move_quantities_between_buckets(book: PolicyBook, facts: list[F
 
 @given(books, histories())
 def test_a_finite_grant_has_granted_what_it_says(book: PolicyBook, facts: list[Fact]) -> None:
-    """Law 2: a finite grant grants its quantity, an unlimited one what was taken."""
+    """Law 2: a grant that counts grants its quantity, or without one what was taken."""
     for record in _posted(book, facts)[0].grants.values():
         taken = record.buckets.held + record.buckets.drawn
-        expected = taken if record.grant.quantity is None else record.grant.quantity
-        assert expected == record.buckets.granted
+        promised = taken if record.grant.quantity is None else record.grant.quantity
+        assert (0 if record.grant.pending else promised) == record.buckets.granted
 
 
 @given(books, histories())
@@ -387,7 +387,8 @@ def _may_pay(grant: Grant, charge: Charge) -> bool:
     """Say by the letter whether a grant may pay a charge."""
     line, scope = charge.line, grant.scope
     return (
-        grant.from_at <= line.starts_at
+        not grant.pending
+        and grant.from_at <= line.starts_at
         and (grant.to_at is None or line.starts_at < grant.to_at)
         and dict(line.costs).get(grant.unit, 0) > 0
         and (scope.resources == () or line.resource in scope.resources)

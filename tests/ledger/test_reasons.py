@@ -5,12 +5,13 @@ import pytest
 from booking_credits.ledger.announcements import CoverageDecided
 from booking_credits.ledger.facts import GrantFact, Scope
 from booking_credits.ledger.reasons import Reason, Refusal
-from builders import a_book, a_booking, a_grant, a_line, a_record, post
+from builders import a_book, a_booking, a_grant, a_line, a_pack, a_record, post
 
 USED_UP = a_grant("used-up", 1)
 CREDITS = a_grant("credits", unit="credit")
 TREEHOUSE = a_grant("treehouse", scope=Scope(resources=("treehouse",)))
 APRIL = a_grant("april", valid_from="2026-04-01 00:00")
+PENDING = a_pack("pending", unit="coin")
 FEBRUARY = a_grant("february", valid_to="2026-03-01 00:00")
 
 
@@ -20,14 +21,16 @@ FEBRUARY = a_grant("february", valid_to="2026-03-01 00:00")
         ([], [("no_grant", ())]),
         ([CREDITS], [("unit_mismatch", ("credits",))]),
         ([TREEHOUSE], [("out_of_scope", ("treehouse",))]),
+        ([PENDING], [("pending_approval", ("pending",))]),
         ([APRIL], [("not_yet_valid", ("april",))]),
         ([FEBRUARY], [("expired", ("february",))]),
         ([USED_UP], [("exhausted", ("used-up",))]),
         (
-            [USED_UP, FEBRUARY, APRIL, TREEHOUSE, CREDITS],
+            [USED_UP, FEBRUARY, APRIL, PENDING, TREEHOUSE, CREDITS],
             [
                 ("unit_mismatch", ("credits",)),
                 ("out_of_scope", ("treehouse",)),
+                ("pending_approval", ("pending",)),
                 ("not_yet_valid", ("april",)),
                 ("expired", ("february",)),
                 ("exhausted", ("used-up",)),

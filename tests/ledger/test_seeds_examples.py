@@ -7,17 +7,19 @@ import pytest
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.announcements import CoverageDecided, Obligation
 from booking_credits.ledger.charges import NOTHING, WHOLE, Fraction
-from booking_credits.ledger.facts import CreditsGranted, Cycle, Fact, Line, Scope
+from booking_credits.ledger.facts import CreditsGranted, Cycle, Fact, Line, Scope, Span
 from builders import (
     a_book,
     a_booking,
     a_cancellation,
     a_grant,
     a_line,
+    a_pack,
     a_record,
     a_renewal,
     a_start,
     an_allotment,
+    an_approval,
     at,
     on,
     post,
@@ -350,6 +352,37 @@ def test_c_the_three_numbers_of_an_account() -> None:
     ]
     balance = a_record(*facts, book=PACKS_BOOK).balances["credit"]
     assert (15, 7, 8) == (balance.granted, balance.held + balance.drawn, balance.available)
+
+
+def test_c_a_pack_counts_once_it_is_on_an_approved_invoice() -> None:
+    """C: until its purchase is approved, even a free pack pays nothing and is no balance."""
+    record = a_record(a_pack(quantity=5), a_booking("A", _room(2)), book=PACKS_BOOK)
+    assert WHOLE == _uncovered(record, "A")
+    assert {} == record.balances
+
+    post(record, [an_approval(occurred="2026-03-09 09:00")])
+    assert NOTHING == _uncovered(record, "A")
+    assert (2, 3) == _used_and_remaining(record, "credit")
+
+
+def test_c_what_a_pack_leaves_expires_with_its_lifetime() -> None:
+    """C: of a pack that lives one month, the rest is lost one month after its first day."""
+    facts: list[Fact] = [
+        a_pack(quantity=5, bought="2026-03-01 09:00", lifetime=Span(1, "months")),
+        an_approval(),
+        a_booking("A", _room(2)),
+        time_passed("2026-04-01 00:00"),
+    ]
+    record = a_record(*facts, book=PACKS_BOOK)
+    assert 3 == record.balances["credit"].expired
+    assert (2, 0) == _used_and_remaining(record, "credit")
+
+
+def test_c_a_pack_bought_after_the_meeting_does_not_pay_it() -> None:
+    """C: who met before a pack was bought is charged, even if the pack was to start earlier."""
+    late = a_pack(bought="2026-03-11 09:00", starts_on="2026-03-01")
+    record = a_record(a_booking("A", _room(2)), late, an_approval(), book=PACKS_BOOK)
+    assert WHOLE == _uncovered(record, "A")
 
 
 def _room(

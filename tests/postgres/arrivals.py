@@ -18,7 +18,11 @@ from booking_credits.ledger.facts import (
     BookingStarted,
     CreditsGranted,
     Fact,
+    GrantFact,
     Line,
+    Money,
+    PackApproved,
+    PackPurchased,
     PlanRenewed,
     Scope,
     TimePassed,
@@ -110,14 +114,25 @@ def _event(fact: Fact) -> tuple[str, Json]:
             return event_type, _booking(fact)
         case BookingStarted():
             return "booking-started", {"booking_id": fact.booking_id, "line": fact.line_no}
-        case PlanRenewed():
-            return "billing-plan-renewed", _renewal(fact)
-        case CreditsGranted():
-            return "credits-granted", _grant(fact)
         case AccountDescribed():
             return "account-opened", _description(fact)
         case TimePassed():
             raise TypeError("the clock publishes nothing")
+        case _:
+            return _grant_event(fact)
+
+
+def _grant_event(fact: GrantFact) -> tuple[str, Json]:
+    match fact:
+        case PlanRenewed():
+            return "billing-plan-renewed", _renewal(fact)
+        case CreditsGranted():
+            return "credits-granted", _grant(fact)
+        case PackPurchased():
+            return "credit-pack-purchased", _pack(fact)
+        case PackApproved():
+            approval = {"document": fact.document, "reference": fact.reference}
+            return "credit-pack-approved", {"pack_id": fact.pack_id, **approval}
 
 
 def _revision(fact: BookingRevised) -> Json:
@@ -139,7 +154,6 @@ def _booking(fact: BookingRevised) -> Json:
 
 
 def _line(line: Line) -> Json:
-    price = line.price
     return {
         "line": line.line_no,
         "starts_at": _instant(line.starts_at),
@@ -148,7 +162,7 @@ def _line(line: Line) -> Json:
         "location": line.location,
         "product_group": line.product_group,
         "costs": {unit: _decimal(cost, unit) for unit, cost in line.costs},
-        "price": price and {"amount_minor": price.amount_minor, "currency": price.currency},
+        "price": _money(line.price),
         "payable_by_credits": line.payable_by_credits,
         "discounted": line.discounted,
         "online_plan": line.online_plan,
@@ -191,6 +205,29 @@ def _grant(fact: CreditsGranted) -> Json:
         "reason": fact.reason,
         "reference": fact.reference,
     }
+
+
+def _pack(fact: PackPurchased) -> Json:
+    span, starts_on = fact.lifetime, fact.starts_on
+    return {
+        "pack_id": fact.pack_id,
+        "unit": fact.unit,
+        "quantity": _granted(fact.quantity, fact.unit),
+        "lifetime": span and {"count": span.count, "unit": span.unit},
+        "starts_on": starts_on and starts_on.isoformat(),
+        "price": _money(fact.price),
+        "sold_via": fact.sold_via,
+        "licence": fact.licence,
+        "scope": _scope(fact.scope),
+        "priority": fact.priority,
+        "member_id": fact.member_id,
+    }
+
+
+def _money(money: Money | None) -> Json | None:
+    if money is None:
+        return None
+    return {"amount_minor": money.amount_minor, "currency": money.currency}
 
 
 def _description(fact: AccountDescribed) -> Json:

@@ -23,8 +23,11 @@ from booking_credits.ledger.facts import (
     Fact,
     Line,
     Money,
+    PackApproved,
+    PackPurchased,
     PlanRenewed,
     Scope,
+    Span,
     TimePassed,
 )
 from booking_credits.ledger.policies import PolicyBook
@@ -103,7 +106,6 @@ def _cancellation(data: Data, occurred_at: datetime, _book: PolicyBook) -> Booki
 
 
 def _line(data: Data, book: PolicyBook) -> Line:
-    price = data.get("price")
     costs = [(unit, parse_steps(cost, unit, book)) for unit, cost in data["costs"].items()]
     return Line(
         data["line"],
@@ -113,7 +115,7 @@ def _line(data: Data, book: PolicyBook) -> Line:
         data.get("location"),
         data.get("product_group"),
         tuple(sorted(costs)),
-        None if price is None else Money(price["amount_minor"], price["currency"]),
+        _money(data.get("price")),
         data.get("payable_by_credits", True),
         data.get("discounted", False),
         data.get("online_plan", False),
@@ -130,11 +132,10 @@ def _start(data: Data, occurred_at: datetime, _book: PolicyBook) -> BookingStart
 
 
 def _renewal(data: Data, occurred_at: datetime, book: PolicyBook) -> PlanRenewed:
-    end = data.get("period_end")
     return PlanRenewed(
         data["plan"],
         date.fromisoformat(data["period_start"]),
-        None if end is None else date.fromisoformat(end),
+        _date_or_none(data.get("period_end")),
         data.get("version", 1),
         tuple(
             Allotment(
@@ -151,10 +152,8 @@ def _renewal(data: Data, occurred_at: datetime, book: PolicyBook) -> PlanRenewed
 
 
 def _grant(data: Data, occurred_at: datetime, book: PolicyBook) -> CreditsGranted:
-    if data["grant_id"].startswith("plan/"):
-        raise FactError("reserved_id", "grant_id begins as those of plans do")
     return CreditsGranted(
-        data["grant_id"],
+        _own_id(data["grant_id"]),
         data["unit"],
         _granted(data["quantity"], data["unit"], book),
         occurred_at,
@@ -170,6 +169,41 @@ def _grant(data: Data, occurred_at: datetime, book: PolicyBook) -> CreditsGrante
         data["reason"],
         data.get("reference"),
     )
+
+
+def _purchase(data: Data, occurred_at: datetime, book: PolicyBook) -> PackPurchased:
+    return PackPurchased(
+        _own_id(data["pack_id"]),
+        data["unit"],
+        _granted(data["quantity"], data["unit"], book),
+        occurred_at,
+        _span(data.get("lifetime")),
+        _date_or_none(data.get("starts_on")),
+        _scope(data),
+        data.get("priority", 100),
+        _money(data.get("price")),
+        data["sold_via"],
+        data.get("licence"),
+        data.get("member_id"),
+    )
+
+
+def _approval(data: Data, occurred_at: datetime, _book: PolicyBook) -> PackApproved:
+    return PackApproved(_own_id(data["pack_id"]), data["document"], data["reference"], occurred_at)
+
+
+def _own_id(grant_id: str) -> str:
+    if grant_id.startswith("plan/"):
+        raise FactError("reserved_id", "an id begins as those of plans' grants do")
+    return grant_id
+
+
+def _money(data: Data | None) -> Money | None:
+    return None if data is None else Money(data["amount_minor"], data["currency"])
+
+
+def _span(data: Data | None) -> Span | None:
+    return None if data is None else Span(data["count"], data["unit"])
 
 
 def _scope(data: Data) -> Scope:
@@ -204,6 +238,10 @@ def _instant_or_none(text: str | None) -> datetime | None:
     return None if text is None else _instant(text)
 
 
+def _date_or_none(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
+
+
 _READERS: Final[Mapping[str, Reader]] = MappingProxyType(
     {
         "account-opened": _account,
@@ -214,6 +252,8 @@ _READERS: Final[Mapping[str, Reader]] = MappingProxyType(
         "booking-started": _start,
         "billing-plan-renewed": _renewal,
         "credits-granted": _grant,
+        "credit-pack-purchased": _purchase,
+        "credit-pack-approved": _approval,
         "time-passed": _time,
     }
 )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from booking_credits.ledger.facts import (
     BookingRevised,
     CreditsGranted,
+    PackApproved,
+    PackPurchased,
     PlanRenewed,
     TimePassed,
 )
@@ -38,11 +40,21 @@ def admit(known: Iterable[Fact], fact: Fact) -> Admission:
     if isinstance(fact, BookingRevised):
         taken = {k.revision for k in known if isinstance(k, BookingRevised)}
         return "revision_conflict" if fact.revision in taken else "accepted"
-    if isinstance(fact, CreditsGranted):
-        return "grant_conflict" if known else "accepted"
+    if isinstance(fact, CreditsGranted | PackPurchased | PackApproved):
+        return _admit_grant(known, fact)
     if isinstance(fact, PlanRenewed):
         return _admit_renewal([k for k in known if isinstance(k, PlanRenewed)], fact)
     return "accepted"
+
+
+def _admit_grant(
+    known: Iterable[Fact], fact: CreditsGranted | PackPurchased | PackApproved
+) -> Admission:
+    """A grant is issued once, by hand or as a pack, and a pack that is approved stays so."""
+    if isinstance(fact, PackApproved):
+        return "duplicate" if any(isinstance(k, PackApproved) for k in known) else "accepted"
+    issued = any(isinstance(k, CreditsGranted | PackPurchased) for k in known)
+    return "grant_conflict" if issued else "accepted"
 
 
 def _admit_renewal(known: list[PlanRenewed], fact: PlanRenewed) -> Admission:

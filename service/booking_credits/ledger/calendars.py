@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from calendar import monthrange
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from booking_credits.ledger.facts import AccountDescribed, Cycle
+    from booking_credits.ledger.facts import AccountDescribed, Cycle, Span
     from booking_credits.ledger.policies import Policy, PolicyBook
 
 MONTHS_IN_CYCLE: dict[Cycle, int] = {"month": 1, "quarter": 3, "year": 12}
@@ -42,6 +42,13 @@ def add_months(day: date, months: int) -> date:
     month = day.year * 12 + day.month - 1 + months
     year, month = month // 12, month % 12 + 1
     return date(year, month, min(day.day, monthrange(year, month)[1]))
+
+
+def add_span(day: date, span: Span) -> date:
+    """Move a date by days or months."""
+    if span.unit == "months":
+        return add_months(day, span.count)
+    return day + timedelta(days=span.count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,9 @@ from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.charges import charge_at, coverage_of, owed_for, rank_of
 from booking_credits.ledger.entries import rest_bucket
 from booking_credits.ledger.facts import (
+    BOOKING_FACTS,
+    GRANT_FACTS,
     AccountDescribed,
-    BookingRevised,
-    BookingStarted,
-    CreditsGranted,
-    PlanRenewed,
     TimePassed,
 )
 from booking_credits.ledger.grants import burn_key, grants_of
@@ -60,7 +58,7 @@ def cover(facts: Iterable[Fact], book: PolicyBook) -> Covered:
     present = max((f.occurred_at for f in every if isinstance(f, TimePassed)), default=None)
     grants: dict[str, Grant] = {}
     for known in subjects.values():
-        granting = (f for f in known if isinstance(f, CreditsGranted | PlanRenewed))
+        granting = (f for f in known if isinstance(f, GRANT_FACTS))
         grants.update(grants_of(granting, timeline))
     charges = _charges(subjects.values(), grants, timeline, present)
     owed = {key: owed_for(charge, timeline, present) for key, charge in charges.items()}
@@ -81,11 +79,9 @@ def _charges(
     standing = [
         line
         for known in subjects
-        for line in standing_lines(
-            f for f in known if isinstance(f, BookingRevised | BookingStarted)
-        ).values()
+        for line in standing_lines(f for f in known if isinstance(f, BOOKING_FACTS)).values()
     ]
-    rest = {i: grant.quantity for i, grant in grants.items()}
+    rest = {i: grant.issued for i, grant in grants.items()}
 
     def draw(grant: Grant, need: int) -> int:
         left = rest[grant.grant_id]
@@ -119,9 +115,9 @@ def _buckets(grant: Grant, charges: dict[LineKey, Charge], present: datetime | N
             if take.grant_id == grant.grant_id:
                 held += 0 if charge.drawn else take.quantity
                 drawn += take.quantity if charge.drawn else 0
-    if grant.quantity is None:
+    if grant.issued is None:
         return Buckets(granted=held + drawn, held=held, drawn=drawn)
-    rest = grant.quantity - held - drawn
+    rest = grant.issued - held - drawn
     if rest_bucket(grant, present) == "expired":
-        return Buckets(grant.quantity, 0, held, drawn, rest)
-    return Buckets(grant.quantity, rest, held, drawn)
+        return Buckets(grant.issued, 0, held, drawn, rest)
+    return Buckets(grant.issued, rest, held, drawn)

@@ -146,9 +146,9 @@ def _restock(
 ) -> Iterator[Entry]:
     """Bring the rest into its new bucket and to the quantity that the grant now has."""
     yield from _entry(grant, rest_before, rest_after, rest, None)
-    if grant.quantity is None:
+    if grant.issued is None:
         return
-    wanted = grant.quantity - kept
+    wanted = grant.issued - kept
     yield from _entry(grant, "granted", rest_after, wanted - rest, None)
     yield from _entry(grant, rest_after, "granted", rest - wanted, None)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Channel: TypeAlias = Literal["invoice", "card", "on_account"]
 Cycle: TypeAlias = Literal["month", "quarter", "year"]
+SaleChannel: TypeAlias = Literal["point_of_sale", "online", "licence", "charge_sheet"]
+Document: TypeAlias = Literal["invoice", "charge_sheet"]
 
 ACCOUNT_SUBJECT = "account"
 CLOCK_SUBJECT = "clock"
@@ -27,6 +29,14 @@ class Money:
 
     amount_minor: int
     currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A number of local days or months."""
+
+    count: int
+    unit: Literal["days", "months"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +136,48 @@ class CreditsGranted:
     @property
     def subject(self) -> str:
         """The grant."""
-        return f"grant/{self.grant_id}"
+        return grant_subject(self.grant_id)
+
+
+@dataclass(frozen=True, slots=True)
+class PackPurchased:
+    """A pack of credits bought; without quantity unlimited, without lifetime open-ended.
+
+    The lifetime counts from `starts_on`, without which it is the local day of the purchase.
+    """
+
+    pack_id: str
+    unit: str
+    quantity: int | None
+    occurred_at: datetime
+    lifetime: Span | None = None
+    starts_on: date | None = None
+    scope: Scope = field(default_factory=Scope)
+    priority: int = 100
+    price: Money | None = None
+    sold_via: SaleChannel = "point_of_sale"
+    licence: str | None = None
+    member_id: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The grant."""
+        return grant_subject(self.pack_id)
+
+
+@dataclass(frozen=True, slots=True)
+class PackApproved:
+    """A purchase put on an invoice or a charge sheet, from which on it counts."""
+
+    pack_id: str
+    document: Document
+    reference: str
+    occurred_at: datetime
+
+    @property
+    def subject(self) -> str:
+        """The grant."""
+        return grant_subject(self.pack_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +240,18 @@ class TimePassed:
 
 
 BookingFact: TypeAlias = BookingRevised | BookingStarted
-GrantFact: TypeAlias = CreditsGranted | PlanRenewed
+GrantFact: TypeAlias = CreditsGranted | PlanRenewed | PackPurchased | PackApproved
 Fact: TypeAlias = BookingFact | GrantFact | AccountDescribed | TimePassed
+
+BOOKING_FACTS = (BookingRevised, BookingStarted)
+GRANT_FACTS = (CreditsGranted, PlanRenewed, PackPurchased, PackApproved)
 
 
 def booking_subject(booking_id: str) -> str:
     """Name the subject of a booking's facts."""
     return f"booking/{booking_id}"
+
+
+def grant_subject(grant_id: str) -> str:
+    """Name the subject of the facts of a grant that is not a plan's."""
+    return f"grant/{grant_id}"

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from booking_credits.ledger.calendars import add_months, local_date, midnight
-from booking_credits.ledger.facts import CreditsGranted, PlanRenewed
+from booking_credits.ledger.calendars import add_months, add_span, local_date, midnight
+from booking_credits.ledger.facts import (
+    CreditsGranted,
+    PackApproved,
+    PackPurchased,
+    PlanRenewed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +29,9 @@ GrantKey: TypeAlias = tuple[object, ...]
 class Grant:
     """A quantity (None: unlimited) usable for service times in `[from_at, to_at)`.
 
-    `to_at` is None for an open end. `source` is plan, manual, adjustment or opening_balance.
+    `to_at` is None for an open end. `source` is plan, purchase, manual, adjustment or
+    opening_balance. One that is pending waits for its approval: it pays nothing, and nothing of it
+    has been issued.
     """
 
     grant_id: str
@@ -36,14 +43,20 @@ class Grant:
     priority: int
     paid: bool
     source: str
+    pending: bool = False
+
+    @property
+    def issued(self) -> int | None:
+        """The quantity that the account holds of it, whoever takes of that; None: unlimited."""
+        return 0 if self.pending else self.quantity
 
     def is_valid_at(self, instant: datetime) -> bool:
         """Say whether the window contains a service time."""
         return self.from_at <= instant and (self.to_at is None or instant < self.to_at)
 
     def may_pay(self, line: Line) -> bool:
-        """Say whether window and scope contain the line; the unit is the caller's to match."""
-        return self.is_valid_at(line.starts_at) and self.scope.contains(line)
+        """Say whether it counts and contains the line; the unit is the caller's to match."""
+        return not self.pending and self.is_valid_at(line.starts_at) and self.scope.contains(line)
 
     def has_ended(self, present: datetime | None) -> bool:
         """Say whether the window's end has passed by the account's present."""
@@ -73,18 +86,26 @@ def _narrowness(scope: Scope) -> tuple[int, int]:
 
 def grants_of(facts: Iterable[GrantFact], timeline: Timeline) -> dict[str, Grant]:
     """Return the grants that the facts of one subject yield, by id."""
-    manual: dict[str, Grant] = {}
+    known = tuple(facts)
+    is_approved = any(isinstance(fact, PackApproved) for fact in known)
     latest: dict[str, tuple[PlanRenewed, Allotment]] = {}
-    for fact in facts:
+    grants: list[Grant] = []
+    for fact in known:
         if isinstance(fact, CreditsGranted):
-            manual[fact.grant_id] = _manual_grant(fact, timeline)
-            continue
-        for allotment in fact.allotments:
-            known = latest.get(allotment.plan_line)
-            if known is None or known[0].version < fact.version:
-                latest[allotment.plan_line] = (fact, allotment)
-    planned = (_plan_grant(fact, allotment, timeline) for fact, allotment in latest.values())
-    return manual | {grant.grant_id: grant for grant in planned}
+            grants.append(_manual_grant(fact, timeline))
+        elif isinstance(fact, PackPurchased):
+            grants.append(_pack_grant(fact, timeline, pending=not is_approved))
+        elif isinstance(fact, PlanRenewed):
+            _keep_latest(latest, fact)
+    grants += (_plan_grant(fact, allotment, timeline) for fact, allotment in latest.values())
+    return {grant.grant_id: grant for grant in grants}
+
+
+def _keep_latest(latest: dict[str, tuple[PlanRenewed, Allotment]], fact: PlanRenewed) -> None:
+    for allotment in fact.allotments:
+        known = latest.get(allotment.plan_line)
+        if known is None or known[0].version < fact.version:
+            latest[allotment.plan_line] = (fact, allotment)
 
 
 def _manual_grant(fact: CreditsGranted, timeline: Timeline) -> Grant:
@@ -112,6 +133,30 @@ def _manual_grant(fact: CreditsGranted, timeline: Timeline) -> Grant:
     )
 
 
+def _pack_grant(fact: PackPurchased, timeline: Timeline, *, pending: bool) -> Grant:
+    """A pack counts from its purchase, however late that is approved, and lives whole days."""
+    if fact.starts_on is None:
+        zone = timeline.period_at(fact.occurred_at).zone
+        first_day, from_at = local_date(fact.occurred_at, zone), fact.occurred_at
+    else:
+        zone = timeline.zone_on(fact.starts_on)
+        first_day = fact.starts_on
+        from_at = max(midnight(first_day, zone), fact.occurred_at)
+    lifetime = fact.lifetime
+    return Grant(
+        fact.pack_id,
+        fact.unit,
+        fact.quantity,
+        from_at,
+        None if lifetime is None else midnight(add_span(first_day, lifetime), zone),
+        fact.scope,
+        fact.priority,
+        paid=fact.price is not None and fact.price.amount_minor > 0,
+        source="purchase",
+        pending=pending,
+    )
+
+
 def _plan_grant(fact: PlanRenewed, allotment: Allotment, timeline: Timeline) -> Grant:
     """A plan's grant counts from its period's start, however late the renewal arrives."""
     period = timeline.period_from(fact.period_start)
@@ -132,10 +177,10 @@ def _plan_grant(fact: PlanRenewed, allotment: Allotment, timeline: Timeline) -> 
 
 
 def ids_of(fact: GrantFact) -> list[str]:
-    """Name the grants that a fact is about."""
-    if isinstance(fact, CreditsGranted):
-        return [fact.grant_id]
-    return [plan_grant_id(fact, allotment) for allotment in fact.allotments]
+    """Name the grants that a fact is about; none of them need exist."""
+    if isinstance(fact, PlanRenewed):
+        return [plan_grant_id(fact, allotment) for allotment in fact.allotments]
+    return [fact.grant_id if isinstance(fact, CreditsGranted) else fact.pack_id]
 
 
 def plan_grant_id(fact: PlanRenewed, allotment: Allotment) -> str:

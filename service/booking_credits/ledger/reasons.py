@@ -14,12 +14,19 @@ if TYPE_CHECKING:
     from booking_credits.ledger.grants import Grant
 
 Reason: TypeAlias = Literal[
-    "no_grant", "unit_mismatch", "out_of_scope", "not_yet_valid", "expired", "exhausted"
+    "no_grant",
+    "unit_mismatch",
+    "out_of_scope",
+    "pending_approval",
+    "not_yet_valid",
+    "expired",
+    "exhausted",
 ]
 PRECEDENCE: tuple[Reason, ...] = (
     "no_grant",
     "unit_mismatch",
     "out_of_scope",
+    "pending_approval",
     "not_yet_valid",
     "expired",
     "exhausted",
@@ -75,6 +82,8 @@ def _reason(line: Line, grant: Grant) -> Reason:
         return "unit_mismatch"
     if not grant.scope.contains(line):
         return "out_of_scope"
+    if grant.pending:
+        return "pending_approval"
     if line.starts_at < grant.from_at:
         return "not_yet_valid"
     return "exhausted" if grant.is_valid_at(line.starts_at) else "expired"

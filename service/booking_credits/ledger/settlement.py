@@ -25,11 +25,10 @@ from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.entries import difference
 from booking_credits.ledger.facts import (
+    BOOKING_FACTS,
+    GRANT_FACTS,
     AccountDescribed,
     BookingRevised,
-    BookingStarted,
-    CreditsGranted,
-    PlanRenewed,
     TimePassed,
 )
 from booking_credits.ledger.grants import grants_of, ids_of
@@ -90,9 +89,9 @@ def settle(record: AccountRecord, fact: Fact) -> Outcome:
 def _change(record: AccountRecord, fact: Fact) -> Change:
     """Say what a fact changes before coverage is looked at."""
     timeline, present = record.timeline, record.present
-    if isinstance(fact, BookingRevised | BookingStarted):
+    if isinstance(fact, BOOKING_FACTS):
         return Change(timeline, present, _revised_lines(record, fact), {})
-    if isinstance(fact, CreditsGranted | PlanRenewed):
+    if isinstance(fact, GRANT_FACTS):
         return Change(timeline, present, {}, _named_grants(record, fact))
     if isinstance(fact, TimePassed):
         due, ended = record.due_by(fact.occurred_at)
@@ -102,19 +101,16 @@ def _change(record: AccountRecord, fact: Fact) -> Change:
     return _described_anew(record, fact)
 
 
-_GRANT_FACTS = (CreditsGranted, PlanRenewed)
-
-
 def _named_grants(record: AccountRecord, fact: GrantFact) -> dict[str, Grant]:
     """Read the grants that a fact names, together with what is known of them."""
-    known = (f for f in record.facts_of(fact.subject) if isinstance(f, _GRANT_FACTS))
+    known = (f for f in record.facts_of(fact.subject) if isinstance(f, GRANT_FACTS))
     grants = grants_of((*known, fact), record.timeline)
-    return {grant_id: grants[grant_id] for grant_id in ids_of(fact)}
+    return {grant_id: grants[grant_id] for grant_id in ids_of(fact) if grant_id in grants}
 
 
 def _revised_lines(record: AccountRecord, fact: BookingFact) -> dict[LineKey, StandingLine | None]:
     """Fold a booking's facts anew; only lines that stand otherwise than on record count."""
-    known = (f for f in record.facts_of(fact.subject) if not isinstance(f, _OTHER_FACTS))
+    known = (f for f in record.facts_of(fact.subject) if isinstance(f, BOOKING_FACTS))
     standing = {(s.booking_id, no): s for no, s in standing_lines((*known, fact)).items()}
     keys = {*record.lines.get(fact.booking_id, ()), *standing}
     return {
@@ -122,9 +118,6 @@ def _revised_lines(record: AccountRecord, fact: BookingFact) -> dict[LineKey, St
         for key in sorted(keys)
         if key not in record.charges or record.charges[key].standing != standing.get(key)
     }
-
-
-_OTHER_FACTS = (CreditsGranted, PlanRenewed, AccountDescribed, TimePassed)
 
 
 def _described_anew(record: AccountRecord, fact: AccountDescribed) -> Change:
@@ -135,7 +128,7 @@ def _described_anew(record: AccountRecord, fact: AccountDescribed) -> Change:
     lines = {key: charge.standing for key, charge in record.charges.items()}
     grants: dict[str, Grant] = {}
     for facts in record.facts.values():
-        grants.update(grants_of((f for f in facts if isinstance(f, _GRANT_FACTS)), timeline))
+        grants.update(grants_of((f for f in facts if isinstance(f, GRANT_FACTS)), timeline))
     return Change(timeline, record.present, lines, grants)
 
 

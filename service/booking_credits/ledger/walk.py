@@ -147,9 +147,9 @@ class _Walk:
     def _change_grant(self, grant: Grant) -> None:
         """Free a new or larger grant to whoever wants it; empty one that reads otherwise."""
         grant_id, record = grant.grant_id, self.record.grants.get(grant.grant_id)
-        if record is not None and record.grant == grant:
+        if grant.pending or (record is not None and record.grant == grant):
             return
-        rest = grant.quantity or 0
+        rest = grant.issued or 0
         if record is not None and _same_but_quantity(record.grant, grant):
             rest_before = self._rest_of(grant_id)
             rest += rest_before - (record.grant.quantity or 0)

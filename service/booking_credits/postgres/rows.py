@@ -54,6 +54,7 @@ GRANT_COLUMNS = (
     "priority",
     "paid",
     "source",
+    "pending",
     "granted",
     "available",
     "held",
@@ -155,6 +156,7 @@ def grant_from(row: Mapping[str, Any]) -> GrantRecord:
         row["priority"],
         row["paid"],
         row["source"],
+        row["pending"],
     )
     return GrantRecord(grant, buckets_from(row))
 
@@ -174,6 +176,7 @@ def grant_row(account_id: str, record: GrantRecord) -> tuple[object, ...]:
         grant.priority,
         grant.paid,
         grant.source,
+        grant.pending,
         *buckets_row(record.buckets),
     )
 

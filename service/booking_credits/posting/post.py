@@ -19,13 +19,15 @@ from booking_credits.ledger.admission import admit
 from booking_credits.ledger.announcements import OverageDetected
 from booking_credits.ledger.facts import (
     CLOCK_SUBJECT,
+    GRANT_FACTS,
     BookingRevised,
     BookingStarted,
     CreditsGranted,
     Fact,
+    PackPurchased,
     PlanRenewed,
 )
-from booking_credits.ledger.grants import plan_grant_id
+from booking_credits.ledger.grants import ids_of
 from booking_credits.ledger.settlement import settle
 from booking_credits.postgres import registry
 from booking_credits.postgres.faults import RowsRefused, rows_refused
@@ -357,16 +359,9 @@ def _grants(arrivals: Iterable[Arrival]) -> set[tuple[str, str]]:
     return {
         (arrival.account_id, grant_id)
         for arrival in arrivals
-        for grant_id in _grants_named(arrival.fact)
+        if isinstance(arrival.fact, GRANT_FACTS)
+        for grant_id in ids_of(arrival.fact)
     }
-
-
-def _grants_named(fact: Fact) -> list[str]:
-    if isinstance(fact, CreditsGranted):
-        return [fact.grant_id]
-    if isinstance(fact, PlanRenewed):
-        return [plan_grant_id(fact, allotment) for allotment in fact.allotments]
-    return []
 
 
 def _starts(arrivals: Iterable[Arrival]) -> dict[str, datetime]:
@@ -385,6 +380,8 @@ def _starts_of(fact: Fact) -> list[datetime]:
         return [line.starts_at for line in fact.lines]
     if isinstance(fact, CreditsGranted):
         return [fact.valid_from or fact.occurred_at]
+    if isinstance(fact, PackPurchased):
+        return [fact.occurred_at]
     if isinstance(fact, PlanRenewed):
         day = fact.period_start - timedelta(days=1)
         return [datetime(day.year, day.month, day.day, tzinfo=UTC)]
