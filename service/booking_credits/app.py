@@ -9,8 +9,9 @@ import asyncio
 import gc
 import signal
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, nullcontext, suppress
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import structlog
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from booking_credits.postgres.reader import ReadFact
     from booking_credits.posting.batch import Batch, Posted
     from booking_credits.settings import Settings
+    from booking_credits.tracing import Tracing
 
 _log = structlog.get_logger("app")
 
@@ -89,6 +91,7 @@ class Service:
         self._stopped_late = False
         self.phase: Phase = "starting"
         self.metrics = Metrics()
+        self._tracing = _tracing(settings)
         self.relay: Relay | None = None
         self.inbox: Inbox | None = None
 
@@ -100,6 +103,8 @@ class Service:
             PoliciesDiffer: the ledger was computed by other policies.
         """
         async with AsyncExitStack() as parts:
+            if self._tracing is not None:
+                parts.push_async_callback(self._tracing.stop)
             pool = await self._open_pool(parts)
             poster = Poster(pool, self._book, read_fact=reader_by(self._book), render=render)
             if "relay" in self._roles:
@@ -187,9 +192,12 @@ class Service:
         return pool
 
     def _build_inbox(self, pool: Pool, poster: Poster) -> Inbox:
+        trace = nullcontext if self._tracing is None else self._tracing.posting
+
         async def post(batch: Batch) -> Posted:
             began_at = time.monotonic()
-            posted = await poster.post(batch)
+            with trace(batch) as traced:
+                posted = await poster.post(traced)
             self.metrics.note_batch(batch, time.monotonic() - began_at)
             self._note(posted)
             return posted
@@ -233,7 +241,8 @@ class Service:
             # Between two of its statements the relay starts a producer and publishes a page.
             idle_timeout_seconds=2 * self.settings.session_timeout_seconds,
         )
-        return Relay(queue, self._producer, self.settings.output_topics)
+        trace = nullcontext if self._tracing is None else self._tracing.publishing
+        return Relay(queue, self._producer, self.settings.output_topics, trace=trace)
 
     def _build_clock(self, pool: Pool, poster: Poster) -> Clock:
         poll_seconds = self.settings.clock_poll_seconds
@@ -289,6 +298,16 @@ def _refusal(error: BaseException | None) -> ExitCode | None:
         return ExitCode.USAGE
     _log.error("not_started", reason=type(error).__name__, exc_info=error)
     return ExitCode.UNAVAILABLE
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    """Build what tells traces, where someone is to be told."""
+    if settings.traces_endpoint is None:
+        return None
+    # An extra, and slow to load: only who traces needs it.
+    tracing = import_module("booking_credits.tracing")
+    made: Tracing = tracing.Tracing(str(settings.traces_endpoint))
+    return made
 
 
 async def _close(pool: Pool) -> None:

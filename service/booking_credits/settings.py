@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
 
-from pydantic import Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic import AnyHttpUrl, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -119,6 +121,10 @@ class Settings(BaseSettings):
     loop_blocked_seconds: float = Field(
         default=30.0, gt=0, description="How long the event loop may be blocked."
     )
+    traces_endpoint: AnyHttpUrl | None = Field(
+        default=None,
+        description="Where traces are told by OTLP over HTTP, path included; without it nowhere.",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -136,6 +142,12 @@ class Settings(BaseSettings):
     def _check_login(self) -> Self:
         if self.kafka_uses_sasl and not (self.kafka_username and self.kafka_password):
             raise ValueError("KAFKA_SECURITY_PROTOCOL asks for KAFKA_USERNAME and KAFKA_PASSWORD")
+        return self
+
+    @model_validator(mode="after")
+    def _check_traces(self) -> Self:
+        if self.traces_endpoint is not None and not _can_trace():
+            raise ValueError("TRACES_ENDPOINT asks for the extra booking-credits[tracing]")
         return self
 
     @property
@@ -205,6 +217,12 @@ def unknown_variables() -> list[str]:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     known |= {f"{PREFIX}{name.upper()}_FILE" for name in secret_names()}
     return sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known)
+
+
+def _can_trace() -> bool:
+    with suppress(ModuleNotFoundError):
+        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    return False
 
 
 def _is_secret(field: FieldInfo) -> bool:

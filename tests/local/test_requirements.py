@@ -11,9 +11,11 @@ _OUR_OWN = "booking-credits-contracts"
 
 @pytest.mark.parametrize("project", ["pyproject.toml", "contracts/pyproject.toml"])
 def test_every_dependency_is_asked_for_alike(project: str) -> None:
-    """What a project says it needs is what gets pinned, in the same words."""
-    declared = tomllib.loads((_ROOT / project).read_text())["project"]["dependencies"]
-    assert set() == set(declared) - _wanted("run") - {_OUR_OWN}
+    """What a project says it needs, extras included, is what gets pinned, in the same words."""
+    said = tomllib.loads((_ROOT / project).read_text())["project"]
+    extras = said.get("optional-dependencies", {}).values()
+    declared = {*said["dependencies"], *(name for names in extras for name in names)}
+    assert set() == declared - _wanted("run") - {_OUR_OWN}
 
 
 def test_development_runs_what_production_runs() -> None:

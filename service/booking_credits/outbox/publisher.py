@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import gather, timeout
 from collections import defaultdict
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aiokafka.errors import ProducerClosed
@@ -14,10 +15,13 @@ from booking_credits.kafka_ends import end_client
 if TYPE_CHECKING:
     from asyncio import Future
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from aiokafka import AIOKafkaProducer
 
     from booking_credits.postgres.outbox_queue import Queued
+
+    Trace: TypeAlias = Callable[[Sequence[Queued]], AbstractContextManager[object]]
 
 ProducerFactory: TypeAlias = "Callable[[], AIOKafkaProducer]"
 Target: TypeAlias = tuple[str, int]
@@ -36,15 +40,21 @@ class Publisher:
     """
 
     def __init__(
-        self, producer_factory: ProducerFactory, topics: Mapping[str, str], source: str
+        self,
+        producer_factory: ProducerFactory,
+        topics: Mapping[str, str],
+        source: str,
+        trace: Trace = nullcontext,
     ) -> None:
         """Publish each type of event to its topic, as events of a source.
 
         The factory makes producers that are idempotent, wait for all replicas and are not started.
+        Each page is published within its `trace`.
         """
         self._producer_factory = producer_factory
         self._topics = topics
         self._source = source.encode()
+        self._trace = trace
         self._producer: AIOKafkaProducer | None = None
 
     async def publish(self, page: Sequence[Queued]) -> None:
@@ -54,8 +64,9 @@ class Publisher:
         """
         try:
             producer = self._producer or await self._start()
-            async with timeout(_PUBLISH_TIMEOUT_SECONDS):
-                await self._send(producer, page)
+            with self._trace(page):
+                async with timeout(_PUBLISH_TIMEOUT_SECONDS):
+                    await self._send(producer, page)
         except BaseException:
             await self.close()
             raise
@@ -119,4 +130,6 @@ class Publisher:
             ("ce_time", f"{queued.recorded_at.isoformat()[:-6]}Z".encode()),
             ("ce_subject", account),
         ]
+        if queued.traceparent is not None:
+            headers.append(("traceparent", queued.traceparent.encode()))
         return {"key": account, "value": queued.payload.encode(), "headers": headers}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -25,7 +25,7 @@ from booking_credits.retries import retry_delay_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from booking_credits.outbox.publisher import ProducerFactory
+    from booking_credits.outbox.publisher import ProducerFactory, Trace
     from booking_credits.postgres.outbox_queue import OutboxQueue
 
 _POLL_SECONDS: Final = 0.1
@@ -60,7 +60,7 @@ class RelayState:
 class Relay:
     """Publishes the shards that it can come to lead, until it is stopped."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the usual values are its documentation
         self,
         queue: OutboxQueue,
         producer_factory: ProducerFactory,
@@ -68,11 +68,12 @@ class Relay:
         *,
         source: str = "booking-credits",
         shards: Iterable[int] = range(SHARDS),
+        trace: Trace = nullcontext,
     ) -> None:
         """Publish each type of event to its topic, by producers as `Publisher` wants them."""
         self.state = RelayState()
         self._queue = queue
-        self._publisher = Publisher(producer_factory, topics, source)
+        self._publisher = Publisher(producer_factory, topics, source, trace)
         self._shards = frozenset(shards)
         self._wake = asyncio.Event()
         self._lead_next_at = 0.0

@@ -33,6 +33,7 @@ class Queued:
     event_id: UUID
     recorded_at: datetime
     payload: str
+    traceparent: str | None
 
 
 class OutboxQueue:

@@ -62,7 +62,7 @@ _ANNOUNCEMENTS = (
     "recorded_at",
     "payload",
 )
-_OUTBOX = ("shard", "account_id", "sequence", "part")
+_OUTBOX = ("shard", "account_id", "sequence", "part", "traceparent")
 
 
 class LedgerWriter:

@@ -35,7 +35,8 @@ class Arrival:
     """A fact of an account with the event that told it.
 
     `payload` is the event's data as JSON text and `payload_hash` its digest together with the
-    type and the time. `origin` is None for what did not come from Kafka.
+    type and the time. `origin` is None for what did not come from Kafka. Where its way is
+    traced, `traceparent` goes out with what it causes.
     """
 
     account_id: str
@@ -47,6 +48,7 @@ class Arrival:
     payload_hash: bytes
     recorded_at: datetime
     origin: Origin | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

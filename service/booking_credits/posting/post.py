@@ -312,7 +312,7 @@ class _Part:
                     part.payload,
                 )
             )
-            writer.outbox.append((shard, *place))
+            writer.outbox.append((shard, *place, arrival.traceparent))
         if rendered:
             self._posted.shards.add(shard)
         self._posted.outcomes[arrival.type, "posted"] += 1

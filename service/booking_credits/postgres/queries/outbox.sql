@@ -20,11 +20,12 @@ order by first.recorded_at;
 -- The first of each shard's announcements, up to so many rows, and bytes beyond the first row.
 -- $1 shards, $2 rows, $3 bytes.
 select page.shard, page.id, page.account_id, page.type, page.event_id, page.recorded_at,
-    page.payload
+    page.payload, page.traceparent
 from unnest($1::smallint[]) as shards (shard)
 cross join lateral (
     select
         o.shard, o.id, o.account_id, a.type, a.event_id, a.recorded_at, a.payload::text as payload,
+        o.traceparent,
         sum(octet_length(a.payload::text)) over (order by o.id) as bytes_through,
         row_number() over (order by o.id) as place
     from (select * from outbox where shard = shards.shard order by id limit $2) as o
