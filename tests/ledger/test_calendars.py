@@ -1,6 +1,6 @@
 """Local dates as instants, and billing periods through clamps, leap years and clock changes."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,20 @@ from booking_credits.ledger.calendars import Period, Timeline, add_months, local
 from booking_credits.ledger.facts import AccountDescribed, Cycle
 from builders import COINS, PACKS, TENANT, a_book, an_account, at, on
 
-ZONES = ("UTC", "America/New_York", "Asia/Kathmandu", "America/Sao_Paulo", "Pacific/Apia")
+# Zones far from Greenwich both ways, some whose rules or side of the date line have changed, and
+# one where clocks went back over midnight.
+ZONES = (
+    "UTC",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "America/St_Johns",
+    "Asia/Kathmandu",
+    "Asia/Pyongyang",
+    "Australia/Sydney",
+    "Europe/Istanbul",
+    "Pacific/Apia",
+    "Pacific/Kiritimati",
+)
 DATES = st.dates(date(2000, 1, 1), date(2040, 12, 31))
 INSTANTS = st.datetimes(
     datetime(2000, 1, 1),  # noqa: DTZ001 - the strategy adds the zone.
@@ -126,6 +139,50 @@ def test_a_new_calendar_from_a_boundary_on_begins_at_once() -> None:
     assert (on("2026-04-01"), on("2026-07-01")) == (period.start_date, period.end_date)
 
 
+@pytest.mark.parametrize(
+    ("zone", "start", "end"),
+    [
+        ("America/New_York", "2026-04-01 00:00", "2026-05-01 04:00"),
+        ("Asia/Kathmandu", "2026-04-01 00:00", "2026-04-30 18:15"),
+        ("Pacific/Kiritimati", "2026-04-01 00:00", "2026-04-30 10:00"),
+    ],
+)
+def test_a_new_zone_from_a_boundary_on_begins_where_the_old_period_ends(
+    zone: str, start: str, end: str
+) -> None:
+    """Whichever way an account moves, the period that begins on the date is the new zone's."""
+    moved = an_account(since="2026-04-01", zone=zone)
+    period = _period(an_account(), moved, instant="2026-04-20 00:00")
+    expected = (on("2026-04-01"), on("2026-05-01"), at(start), at(end), zone)
+    assert expected == astuple(period)
+    assert period == Timeline([an_account(), moved], a_book()).period_from(on("2026-04-01"))
+
+
+def test_a_new_zone_in_mid_period_keeps_the_name_of_the_next() -> None:
+    """The next period begins, and is called, where the old calendar ended it."""
+    moved = an_account(since="2026-03-10", anchor="2026-01-15", zone="America/New_York")
+    period = _period(an_account(), moved, instant="2026-04-01 00:00")
+    expected = (on("2026-04-01"), on("2026-04-15"), at("2026-04-01 00:00"), at("2026-04-15 04:00"))
+    assert expected == astuple(period)[:4]
+
+
+def test_a_period_is_never_turned_round() -> None:
+    """Twenty-six hours east the next day begins before the old zone's period has ended."""
+    west = an_account(zone="Etc/GMT+12")
+    east = an_account(since="2026-03-10", anchor="2026-01-02", zone="Pacific/Kiritimati")
+    timeline = Timeline([west, east], a_book())
+    period = timeline.period_at(at("2026-04-01 12:00"))
+    assert (on("2026-04-01"), on("2026-05-02")) == (period.start_date, period.end_date)
+    assert period.start == timeline.period_from(on("2026-04-02")).start
+
+
+def test_a_day_that_is_read_twice_belongs_to_the_period_that_has_begun() -> None:
+    """Clocks went from 00:01 on 1 November back to 31 October; the period did not."""
+    account = an_account(zone="America/St_Johns", since="2009-01-01", anchor="2009-01-01")
+    assert on("2009-10-01") == _period(account, instant="2009-11-01 02:29").start_date
+    assert on("2009-11-01") == _period(account, instant="2009-11-01 02:40").start_date
+
+
 def test_an_opening_holds_for_the_time_before_it() -> None:
     """What happened before an account was opened lives by the same terms."""
     opened = an_account(since="2026-06-01", anchor="2026-06-10")
@@ -201,6 +258,18 @@ def test_every_instant_lies_in_one_period(facts: list[AccountDescribed], instant
     assert period == timeline.period_at(period.start)
     assert period == timeline.period_at(period.end - timedelta(microseconds=1))
     assert period.end == timeline.period_at(period.end).start
+
+
+@given(st.lists(DESCRIPTIONS, max_size=4), DATES)
+def test_every_date_lies_in_one_period(facts: list[AccountDescribed], day: date) -> None:
+    """A date's period begins on it or before, and the next one where that ends."""
+    timeline = Timeline(facts, a_book())
+    left = timeline.period_from(day)
+    whole = timeline.period_at(left.start)
+    assert day == left.start_date
+    assert whole.start_date <= day < whole.end_date
+    assert whole == timeline.period_from(whole.start_date)
+    assert whole.end == timeline.period_from(whole.end_date).start
 
 
 @given(DESCRIPTIONS, INSTANTS)

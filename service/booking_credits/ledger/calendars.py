@@ -70,12 +70,27 @@ class Terms:
         """Return the local date on which period `number`, counted from the anchor, begins."""
         return add_months(self.anchor_date, number * MONTHS_IN_CYCLE[self.cycle])
 
-    def number_of(self, instant: datetime) -> int:
-        """Count the periods from the anchor to the one that contains the instant."""
-        day = local_date(instant, self.zone)
+    def number_on(self, day: date) -> int:
+        """Count the periods from the anchor to the one that contains a local date."""
         months = (day.year - self.anchor_date.year) * 12 + day.month - self.anchor_date.month
         number = months // MONTHS_IN_CYCLE[self.cycle]
-        return number if self.boundary(number) <= instant else number - 1
+        return number if self.boundary_date(number) <= day else number - 1
+
+    def number_of(self, instant: datetime) -> int:
+        """Count the periods from the anchor to the one that contains the instant."""
+        number = self.number_on(local_date(instant, self.zone))
+        # Where clocks go back over midnight, the day before is read again after a day has begun.
+        return number + 1 if self.boundary(number + 1) <= instant else number
+
+    def period(self, number: int) -> Period:
+        """Return period `number`, counted from the anchor."""
+        return Period(
+            self.boundary_date(number),
+            self.boundary_date(number + 1),
+            self.boundary(number),
+            self.boundary(number + 1),
+            self.zone,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +106,22 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Era:
-    """From `start` on periods follow these terms (None: from ever)."""
+    """From its first period on, periods follow these terms (None: from ever)."""
 
-    start: datetime | None
+    first: Period | None
     terms: Terms
+
+    def period_at(self, instant: datetime) -> Period:
+        """Return the period that contains an instant of the era."""
+        if self.first is not None and instant < self.first.end:
+            return self.first
+        return self.terms.period(self.terms.number_of(instant))
+
+    def period_on(self, day: date) -> Period:
+        """Return the period that contains a local date of the era."""
+        if self.first is not None and day < self.first.end_date:
+            return self.first
+        return self.terms.period(self.terms.number_on(day))
 
 
 class Timeline:
@@ -109,7 +136,7 @@ class Timeline:
         self.book = book
         self._terms = _terms(descriptions, book)
         self._eras = _eras(self._terms)
-        self._era_starts = [era.start for era in self._eras[1:] if era.start is not None]
+        self._era_starts = [era.first.start for era in self._eras if era.first is not None]
         self._spans = _policy_spans(self._terms, book)
         self._span_starts = [start for start, _, _ in self._spans[1:]]
 
@@ -131,29 +158,20 @@ class Timeline:
         return self.book.location_policy(location, at) or self.policy_at(at)
 
     def zone_on(self, day: date) -> str:
-        """Return the account's zone on a local date."""
-        zone = self._terms[0].zone
-        for terms in self._terms[1:]:
-            if terms.from_date <= day:
-                zone = terms.zone
-        return zone
+        """Return the zone of the billing period that runs on a local date."""
+        return _period_on(self._eras, day).zone
 
     def period_at(self, instant: datetime) -> Period:
         """Return the billing period that contains an instant."""
-        return _period(self._eras[bisect_right(self._era_starts, instant)], instant)
+        return self._eras[bisect_right(self._era_starts, instant)].period_at(instant)
 
     def period_from(self, day: date) -> Period:
-        """Return the billing period that begins on a local date, or else what is left of one.
-
-        Where the zone changes, a period may begin some hours before or after its day does.
-        """
-        zone = self.zone_on(day)
-        start = midnight(day, zone)
-        running = self.period_at(start)
-        for period in (running, self.period_at(running.end)):
-            if period.start_date == day:
-                return period
-        return replace(running, start_date=day, start=start, zone=zone)
+        """Return the billing period that begins on a local date, or else what is left of one."""
+        running = _period_on(self._eras, day)
+        if running.start_date == day:
+            return running
+        start = max(running.start, midnight(day, running.zone))
+        return replace(running, start_date=day, start=start)
 
 
 def _terms(descriptions: Iterable[AccountDescribed], book: PolicyBook) -> list[Terms]:
@@ -184,7 +202,10 @@ def _described_order(described: AccountDescribed) -> tuple[object, ...]:
 
 
 def _eras(terms: list[Terms]) -> list[Era]:
-    """Let each new calendar begin where the period that runs at its date ends."""
+    """Let each new calendar begin where the period that runs on its date ends.
+
+    Where a period begins on that very date, that period is the new calendar's already.
+    """
     eras = [Era(None, terms[0])]
     for before, after in pairwise(terms):
         if (after.zone, after.cycle, after.anchor_date) == (
@@ -193,28 +214,33 @@ def _eras(terms: list[Terms]) -> list[Era]:
             before.anchor_date,
         ):
             continue
-        change = midnight(after.from_date, after.zone)
-        running = _period(_era_at(eras, change), change)
-        start = change if running.start == change else running.end
-        while eras[-1].start is not None and eras[-1].start >= start:
+        running = _period_on(eras, after.from_date)
+        if running.start_date == after.from_date:
+            first = _first_period(after, running.start_date, running.start)
+        else:
+            first = _first_period(after, running.end_date, running.end)
+        while eras[-1].first is not None and eras[-1].first.start_date >= first.start_date:
             eras.pop()
-        eras.append(Era(start, after))
+        eras.append(Era(first, after))
     return eras
 
 
-def _era_at(eras: list[Era], instant: datetime) -> Era:
-    return next(e for e in reversed(eras) if e.start is None or e.start <= instant)
+def _first_period(terms: Terms, start_date: date, start: datetime) -> Period:
+    """Return what is left of the period that runs where these terms take over.
 
-
-def _period(era: Era, instant: datetime) -> Period:
-    """Find the period of an era that contains an instant at or after the era's start."""
-    terms = era.terms
-    number = terms.number_of(instant)
-    start_date, start = terms.boundary_date(number), terms.boundary(number)
-    if era.start is not None and start < era.start:
-        start_date, start = local_date(era.start, terms.zone), era.start
-    end_date, end = terms.boundary_date(number + 1), terms.boundary(number + 1)
+    That may be in mid day of the new zone, and there even on another date.
+    """
+    number = terms.number_on(start_date) + 1
+    while terms.boundary(number) <= start:
+        number += 1
+    end_date, end = terms.boundary_date(number), terms.boundary(number)
     return Period(start_date, end_date, start, end, terms.zone)
+
+
+def _period_on(eras: list[Era], day: date) -> Period:
+    """Find the period that contains a local date, of the calendar that holds on it."""
+    era = next(e for e in reversed(eras) if e.first is None or e.first.start_date <= day)
+    return era.period_on(day)
 
 
 def _policy_spans(terms: list[Terms], book: PolicyBook) -> list[tuple[datetime, Policy, int]]:
