@@ -140,7 +140,7 @@ class Service:
 
     async def run(self) -> ExitCode:
         """Serve until SIGTERM or Ctrl-C, in a process that is ended if it does not end."""
-        _spare_the_collector()
+        spare_the_collector()
         try:
             health = Health(self, self.settings, self.metrics, self._look)
         except OSError as error:
@@ -318,7 +318,7 @@ async def _close(pool: Pool) -> None:
     pool.terminate()
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Collect cycles rarely: a batch makes many objects and no cycles, and lets go of them all."""
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)

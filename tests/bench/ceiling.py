@@ -1,18 +1,23 @@
 """Ceiling: the rows that a finished measurement left, written again with nothing decided.
 
 What the database does with facts, entries, announcements, outbox and balances, in the batches in
-which they were posted, is the least that any service costs that keeps the same record.
+which they were posted, over as many connections as there were workers, is the least that any
+service costs that keeps the same record.
 """
 
 import time
+from asyncio import gather
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 from bench.measure import Progress
-from bench.trial import Connection, connect
+from bench.preload import partition_of
+from bench.trial import Connection, Trial, connect
 from booking_credits.postgres.sql import load_queries
 from booking_credits.posting.shards import shard_of
 
@@ -26,6 +31,7 @@ _CAUSED: Final = (
     " where f.fact_no > 1 order by f.recorded_at, t.account_id, t.{number}"
 )
 _BALANCES: Final = "select * from balances order by account_id, unit"
+_OWNERS: Final = "select partition, owner from positions"
 _OUTBOX: Final = ("shard", "account_id", "sequence", "part")
 
 
@@ -43,17 +49,17 @@ class Batch:
 
 @dataclass(slots=True)
 class Precomputed:
-    """All batches of a measurement, and the columns of their rows."""
+    """The batches of each worker of a measurement, and the columns of their rows."""
 
-    batches: list[Batch]
+    shares: list[list[Batch]]
     columns: dict[str, list[str]]
 
 
-async def precompute(dsn: str) -> Precomputed:
+async def precompute(trial: Trial) -> Precomputed:
     """Read what a finished database holds, but for the first fact of each account."""
     batches: dict[datetime, Batch] = defaultdict(Batch)
     columns: dict[str, list[str]] = {}
-    async with connect(dsn) as connection:
+    async with connect(trial.dsn) as connection:
         facts = await connection.fetch(_FACTS)
         columns["facts"] = list(facts[0].keys())
         for fact in facts:
@@ -66,26 +72,38 @@ async def precompute(dsn: str) -> Precomputed:
             batches[at].announcements.append(row)
             batches[at].outbox.append((shard_of(row[0]), *row[:3]))
         balances = await connection.fetch(_BALANCES)
+        owners: dict[int, UUID] = {row[0]: row[1] for row in await connection.fetch(_OWNERS)}
     by_account: dict[str, list[Row]] = defaultdict(list)
     for balance in balances:
         by_account[balance["account_id"]].append(tuple(balance))
     for batch in batches.values():
         batch.balances = [row for a in sorted(batch.accounts) for row in by_account[a]]
-    return Precomputed(list(batches.values()), columns)
+    shares: dict[UUID, list[Batch]] = defaultdict(list)
+    for batch in batches.values():
+        shares[owners[partition_of(min(batch.accounts))]].append(batch)
+    return Precomputed(list(shares.values()), columns)
 
 
 async def measure_ceiling(dsn: str, precomputed: Precomputed, progress: Progress) -> float:
     """Write batches into a database in which their accounts are open; events per second."""
-    count = sum(len(batch.facts) for batch in precomputed.batches)
-    done = 0
-    async with connect(dsn) as connection:
+    count = sum(len(batch.facts) for share in precomputed.shares for batch in share)
+    async with AsyncExitStack() as stack:
+        shares = [
+            (await stack.enter_async_context(connect(dsn)), share) for share in precomputed.shares
+        ]
         start = time.perf_counter()
-        for batch in precomputed.batches:
-            async with connection.transaction():
-                await _write(connection, batch, precomputed.columns)
-            done += len(batch.facts)
-            progress(done, count)
-        return count / (time.perf_counter() - start)
+        await gather(*(_write_share(*share, precomputed.columns) for share in shares))
+        seconds = time.perf_counter() - start
+    progress(count, count)
+    return count / seconds
+
+
+async def _write_share(
+    connection: Connection, share: Sequence[Batch], columns: dict[str, list[str]]
+) -> None:
+    for batch in share:
+        async with connection.transaction():
+            await _write(connection, batch, columns)
 
 
 async def _write(connection: Connection, batch: Batch, columns: dict[str, list[str]]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,6 +12,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from bench.measure import (
     SERVE,
+    WORKERS,
     MeasurementError,
     Progress,
     Readback,
@@ -58,10 +60,12 @@ async def measure_latency(
     async with (
         connect(trial.dsn) as connection,
         open_readback(trial) as readback,
-        running(trial, trial.command(*SERVE)) as program,
+        AsyncExitStack() as stack,
     ):
+        commands = [trial.command(*SERVE)] * WORKERS
+        workers = [await stack.enter_async_context(running(trial, c)) for c in commands]
         async with asyncio.timeout(_START_SECONDS):
-            await await_taken(connection, program)
+            await await_taken(connection, workers)
         before = await connection.fetchval(_FACTS)
         reading = asyncio.create_task(_read(readback, trial, seen))
         try:

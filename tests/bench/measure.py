@@ -1,4 +1,4 @@
-"""Measure: how long a program takes from its first fetch until all it publishes is read back.
+"""Measure: how long programs take from the first fetch until all they publish is read back.
 
 Both the start and the end are read from this machine's clock: a fact's `recorded_at` is when the
 batch that held it had been fetched, and the end is when the last published event came back.
@@ -8,7 +8,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +17,15 @@ from typing import Final, TypeAlias
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from bench.mix import Event
-from bench.preload import preload
-from bench.trial import PARTITIONS, Connection, Trial, connect
+from bench.preload import PARTITIONS, preload
+from bench.trial import Connection, Trial, connect
 from local.supervision import Supervised
 
 Progress: TypeAlias = Callable[[int, int], None]
 
 SERVE: Final = ("booking-credits", "serve")
+# As many as deploy/compose.yaml starts.
+WORKERS: Final = 2
 
 _TIMEOUT_SECONDS: Final = 300
 _POLL_SECONDS: Final = 0.01
@@ -35,7 +37,7 @@ _FACTS: Final = "select coalesce(sum(fact_no), 0)::bigint from accounts"
 _ANNOUNCEMENTS: Final = "select count(*) from announcements"
 _FETCHED: Final = "select min(recorded_at) from facts where recorded_at >= $1"
 _LETTERS: Final = "select count(*) from dead_letters"
-_HELD: Final = "select exists (select from positions)"
+_OWNERS: Final = "select count(distinct owner) from positions"
 _QUEUED: Final = "select exists (select from outbox)"
 
 
@@ -77,20 +79,21 @@ class Readback:
 
 
 async def measure_worker(trial: Trial, events: Sequence[Event], progress: Progress) -> Measurement:
-    """Preload events and measure the service on them, started as its users start it."""
-    await preload(trial.bootstrap, trial.input_topic, events)
-    return await measure(trial, trial.command(*SERVE), len(events), progress)
+    """Measure the service on events that come all at once, started as its users start it."""
+    return await measure(trial, [trial.command(*SERVE)] * WORKERS, events, progress)
 
 
 async def measure(
     trial: Trial,
-    command: Sequence[str],
-    count: int,
+    commands: Sequence[Sequence[str]],
+    events: Sequence[Event],
     progress: Progress,
     *,
-    has_outbox: bool = True,
+    is_service: bool = True,
 ) -> Measurement:
-    """Run a program until it has posted and published what is preloaded.
+    """Run programs until they have posted and published events.
+
+    The service's workers share the partitions first; another program finds the events there.
 
     Raises:
         MeasurementError: an event is missing, or the time is over.
@@ -98,31 +101,38 @@ async def measure(
     async with (
         connect(trial.dsn) as connection,
         open_readback(trial) as readback,
-        running(trial, command) as program,
+        AsyncExitStack() as stack,
     ):
-        course = _Course(connection, readback, program, has_outbox)
+        if not is_service:
+            await preload(trial.bootstrap, trial.input_topic, events)
+        programs = [await stack.enter_async_context(running(trial, c)) for c in commands]
+        course = _Course(connection, readback, programs, has_outbox=is_service)
         launched_at = datetime.now(UTC)
         facts, announcements = await course.count_facts(), await course.count_announcements()
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
-                await course.await_posted(facts, count, progress)
+                if is_service:
+                    await await_taken(connection, programs)
+                    await preload(trial.bootstrap, trial.input_topic, events)
+                await course.await_posted(facts, len(events), progress)
                 published = await course.await_published(announcements)
         except TimeoutError:
-            raise MeasurementError(f"{trial.name} took too long: {program.log()}") from None
-        rss_mb = read_peak_rss_mb(program.pid)
+            logs = "; ".join(program.log() for program in programs)
+            raise MeasurementError(f"{trial.name} took too long: {logs}") from None
+        rss_mb = max(read_peak_rss_mb(program.pid) for program in programs)
         fetched_at: datetime = await connection.fetchval(_FETCHED, launched_at)
     start = fetched_at.timestamp()
     samples = tuple((at - start, read) for at, read in readback.samples)
-    return Measurement(count, published, samples[-1][0], rss_mb, samples)
+    return Measurement(len(events), published, samples[-1][0], rss_mb, samples)
 
 
 @dataclass
 class _Course:
-    """What is watched while a program runs."""
+    """What is watched while programs run."""
 
     connection: Connection
     readback: Readback
-    program: Supervised
+    programs: Sequence[Supervised]
     has_outbox: bool
 
     async def count_facts(self) -> int:
@@ -154,7 +164,7 @@ class _Course:
         return announced
 
     async def _read(self) -> None:
-        require_running(self.program)
+        require_running(self.programs)
         await self.readback.read()
 
     async def _require_no_letters(self) -> None:
@@ -194,17 +204,18 @@ async def running(trial: Trial, command: Sequence[str]) -> AsyncIterator[Supervi
         program.close()
 
 
-async def await_taken(connection: Connection, program: Supervised) -> None:
-    """Wait until a worker has taken its partitions, which it does just before it reads them."""
-    while not await connection.fetchval(_HELD):
-        require_running(program)
+async def await_taken(connection: Connection, workers: Sequence[Supervised]) -> None:
+    """Wait until each worker has taken partitions, which it does just before it reads them."""
+    while await connection.fetchval(_OWNERS) < len(workers):
+        require_running(workers)
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def require_running(program: Supervised) -> None:
+def require_running(programs: Sequence[Supervised]) -> None:
     """Raise MeasurementError where a program has ended by itself."""
-    if not program.running:
-        raise MeasurementError(f"{program.name} ended: {program.log()}")
+    for program in programs:
+        if not program.running:
+            raise MeasurementError(f"{program.name} ended: {program.log()}")
 
 
 def read_peak_rss_mb(pid: int) -> float:

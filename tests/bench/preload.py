@@ -1,4 +1,4 @@
-"""Preload: put events on Kafka as fast as it takes them, before anyone reads."""
+"""Preload: put events on Kafka as fast as it takes them, before any can be read."""
 
 import asyncio
 from collections import defaultdict
@@ -10,6 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.partitioner import DefaultPartitioner
 
 from bench.mix import Event
+
+PARTITIONS: Final = 12
 
 _BATCH_BYTES: Final = 512 * 1024
 _TIMEOUT_SECONDS: Final = 120
@@ -28,14 +30,22 @@ async def create_topic(bootstrap: str, topic: str, partitions: int) -> None:
 
 
 async def preload(bootstrap: str, topic: str, events: Sequence[Event]) -> None:
-    """Publish events, those of an account in their order, and return when Kafka has them all."""
+    """Publish events, those of an account in their order, and return when Kafka has them all.
+
+    Who reads what is committed, as the service does, sees none before the last is there.
+    """
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, acks="all", max_batch_size=_BATCH_BYTES
+        bootstrap_servers=bootstrap,
+        acks="all",
+        max_batch_size=_BATCH_BYTES,
+        transactional_id=f"{topic}-preload",
     )
     await producer.start()
     try:
-        async with asyncio.timeout(_TIMEOUT_SECONDS):
-            by_partition = await _sort(producer, topic, events)
+        async with asyncio.timeout(_TIMEOUT_SECONDS), producer.transaction():
+            by_partition: dict[int, list[Event]] = defaultdict(list)
+            for event in events:
+                by_partition[partition_of(event.account_id)].append(event)
             await asyncio.gather(
                 *(_publish(producer, topic, p, its) for p, its in by_partition.items())
             )
@@ -43,16 +53,10 @@ async def preload(bootstrap: str, topic: str, events: Sequence[Event]) -> None:
         await producer.stop()
 
 
-async def _sort(
-    producer: AIOKafkaProducer, topic: str, events: Sequence[Event]
-) -> dict[int, list[Event]]:
-    """Share events out as any producer would that publishes them one by one."""
-    partitions = sorted(await producer.partitions_for(topic))
-    choose = DefaultPartitioner()
-    by_partition: dict[int, list[Event]] = defaultdict(list)
-    for event in events:
-        by_partition[choose(event.key, partitions, partitions)].append(event)
-    return by_partition
+def partition_of(account_id: str) -> int:
+    """Name the partition to which any producer sends an account's events."""
+    partitions = list(range(PARTITIONS))
+    return int(DefaultPartitioner()(account_id.encode(), partitions, partitions))
 
 
 async def _publish(

@@ -23,7 +23,7 @@ from rich.table import Table
 from bench import history, mix
 from bench.mix import Event
 from bench.trial import Servers
-from booking_credits.app import reader_by
+from booking_credits.app import reader_by, spare_the_collector
 from booking_credits.inbox.reading import read_record
 from booking_credits.outbox.rendering import render
 from booking_credits.policy_file import load_policies
@@ -107,6 +107,7 @@ async def profile_posting(servers: Servers, count: int, screen: Console) -> None
 
 async def _show_queries(dsn: str, origins: Sequence[Origin], screen: Console) -> None:
     spent = Spent()
+    spare_the_collector()
     gc.callbacks.append(spent.note_collection)
     start, computed = time.perf_counter(), time.process_time()
     await _post(dsn, origins, spent)

@@ -16,7 +16,6 @@ from bench.latency import Latencies, measure_latency
 from bench.measure import Measurement, measure, measure_worker
 from bench.measure import Progress as ToldProgress
 from bench.mix import Event
-from bench.preload import preload
 from bench.trial import Servers, Trial, open_trial
 from booking_credits.postgres.migrate import migrate
 
@@ -114,7 +113,7 @@ class Run:
         async with self._trial("worker") as trial:
             results.worker.append(await self._worker("worker", trial, self._mix))
             await self._verify("worker", trial)
-            precomputed = await precompute(trial.dsn)
+            precomputed = await precompute(trial)
         async with self._trial("ceiling") as trial:
             with self._shown("ceiling") as progress:
                 results.ceiling.append(await measure_ceiling(trial.dsn, precomputed, progress))
@@ -142,10 +141,9 @@ class Run:
 
     async def _tutorial(self, trial: Trial) -> Measurement:
         events = self._mix[: self._scale.tutorial_events]
-        await preload(trial.bootstrap, trial.input_topic, events)
         with self._shown("tutorial") as progress:
             measurement = await measure(
-                trial, trial.command(*TUTORIAL), len(events), progress, has_outbox=False
+                trial, [trial.command(*TUTORIAL)], events, progress, is_service=False
             )
         self._tell("tutorial", measurement.events_per_second)
         await self._verify("tutorial", trial)

@@ -11,14 +11,12 @@ from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-from bench.preload import create_topic
+from bench.preload import PARTITIONS, create_topic
 from local.kafka import Kafka
 from local.postgres import Postgres
 from local.supervision import Supervised
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-PARTITIONS: Final = 12
 
 _PUBLISHED: Final = ("balance-changed", "overage-detected", "coverage-decided")
 _VERIFY_TIMEOUT_SECONDS: Final = 1800
@@ -77,6 +75,7 @@ class Trial:
             "postgres_dsn": self.dsn,
             "group_id": self.name,
             "input_topics": self.input_topic,
+            "health_port": "0",  # There is one port, and more than one worker.
             "log_format": "json",
         }
         for kind, topic in self.output_topics.items():
