@@ -23,6 +23,7 @@ from booking_credits.configuration import app as configuration
 from booking_credits.dead_letters.commands import app as dead_letters
 from booking_credits.demo.play import DemoClock, play
 from booking_credits.demo.send import SendFailed, send_event
+from booking_credits.enquiries.commands import app as enquiries
 from booking_credits.exit_codes import ExitCode
 from booking_credits.kafka_access import client_options
 from booking_credits.policy_file import PolicyFileError, load_policies
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(configuration, name="config")
+app.add_typer(enquiries)
 _screen = Console(stderr=True)
 
 

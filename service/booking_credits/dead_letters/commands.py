@@ -11,7 +11,7 @@ import typer
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from booking_credits.dead_letters.display import Output, letter_text, letters_text
+from booking_credits.dead_letters.display import letter_text, letters_text
 from booking_credits.dead_letters.resolution import (
     NotResolvable,
     Signature,
@@ -22,6 +22,7 @@ from booking_credits.dead_letters.resolution import (
 )
 from booking_credits.exit_codes import ExitCode
 from booking_credits.kafka_access import client_options
+from booking_credits.output import Output
 from booking_credits.postgres.faults import DATABASE_FAULTS
 from booking_credits.postgres.letters import (
     Filters,

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from base64 import b64encode
 from dataclasses import asdict, fields
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from booking_credits.output import Json, Output, csv_text, json_lines, json_text, screen_text
 from booking_credits.postgres.letters import Letter
 
 if TYPE_CHECKING:
@@ -21,18 +17,7 @@ if TYPE_CHECKING:
 
     from booking_credits.postgres.letters import Done, HeldRecord
 
-Json: TypeAlias = dict[str, Any]
-
-_WIDE: Final = 160
-
-
-class Output(StrEnum):
-    """How data is written to standard output."""
-
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-    csv = "csv"
+_COLUMNS = ("id", *(f.name for f in fields(Letter) if f.name != "dead_letter_id"))
 
 
 def letters_text(letters: Sequence[Letter], output: Output) -> str:
@@ -40,11 +25,11 @@ def letters_text(letters: Sequence[Letter], output: Output) -> str:
     rows = [letter_json(letter) for letter in letters]
     match output:
         case Output.json:
-            return json.dumps(rows, indent=2) + "\n"
+            return json_text(rows)
         case Output.jsonl:
-            return "".join(json.dumps(row) + "\n" for row in rows)
+            return json_lines(rows)
         case Output.csv:
-            return _csv(rows)
+            return csv_text(_COLUMNS, rows)
         case Output.table:
             return _letters_table(letters)
 
@@ -64,13 +49,13 @@ def letter_text(letter: Letter, record: HeldRecord, done: Iterable[Done], output
         "actions": [{n: _plain(v) for n, v in asdict(each).items()} for each in done],
     }
     if output is not Output.table:
-        return json.dumps(whole, indent=2 if output is Output.json else None) + "\n"
+        return json_text(whole, indent=2 if output is Output.json else None)
     table = Table("field", "", show_header=False, box=None)
     for name, value in whole.items():
         for label, text in _lines(name, value):
             # What came from outside is shown as it is, never read as markup.
             table.add_row(Text(label), Text(text))
-    return _rendered(table)
+    return screen_text(table)
 
 
 def _lines(name: str, value: Any) -> list[tuple[str, str]]:
@@ -104,25 +89,7 @@ def _letters_table(letters: Iterable[Letter]) -> str:
             letter.state,
         )
         table.add_row(*(Text(str(cell)) for cell in cells))
-    return _rendered(table)
-
-
-def _rendered(table: Table) -> str:
-    """Write a table as wide as its content, so that another program may cut it up."""
-    console = Console(file=io.StringIO(), width=_WIDE, soft_wrap=True)
-    console.width = max(_WIDE, console.measure(table).maximum)
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get()
-
-
-def _csv(rows: Iterable[Json]) -> str:
-    text = io.StringIO()
-    names = ["id", *(f.name for f in fields(Letter) if f.name != "dead_letter_id")]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return screen_text(table)
 
 
 def _plain(value: Any) -> Any:

@@ -17,11 +17,13 @@ from booking_credits.ledger.charges import cash_for, needed
 from booking_credits.posting.post import Rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from booking_credits.ledger.account import Outcome
     from booking_credits.ledger.announcements import Announcement, DecidedLine, Obligation
+    from booking_credits.ledger.charges import Take
     from booking_credits.ledger.entries import Entry, GrantRecord
+    from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.ledger.reasons import Refusal
     from booking_credits.posting.batch import Arrival
@@ -135,7 +137,7 @@ class _Renderer:
         }
 
     def _coverage(self, decided: CoverageDecided) -> Json:
-        lines = [self._line(line) for line in decided.lines]
+        lines = [line_json(line, self._grant, self._book) for line in decided.lines]
         return {
             "booking_id": decided.booking_id,
             "revision": decided.revision,
@@ -143,31 +145,41 @@ class _Renderer:
             "lines": lines,
         }
 
-    def _line(self, decided: DecidedLine) -> Json:
-        charge = decided.charge
-        fraction = charge.coverage.uncovered
-        missing = {unit: needed(cost, fraction) for unit, cost in charge.line.costs}
-        cash = cash_for(charge) if charge.eligible else None
-        return {
-            "line": charge.line.line_no,
-            "status": _line_status(decided),
-            "state": "drawn" if charge.drawn else "held",
-            "costs": {unit: self._quantity(cost, unit) for unit, cost in charge.line.costs},
-            "takes": [self._take(take.grant_id, take.quantity) for take in charge.coverage.takes],
-            "uncovered": {unit: self._quantity(steps, unit) for unit, steps in missing.items()},
-            "cash": None
-            if cash is None or charge.line.price is None
-            else {"amount_minor": cash, "currency": charge.line.price.currency},
-            "reasons": _reasons(decided.refusals),
-        }
-
-    def _take(self, grant_id: str, steps: int) -> Json:
+    def _grant(self, grant_id: str) -> Grant:
         record = self._changed.get(grant_id) or self._grants[grant_id]
-        unit = record.grant.unit
-        return {"grant_id": grant_id, "unit": unit, "quantity": self._quantity(steps, unit)}
+        return record.grant
 
-    def _quantity(self, steps: int, unit: str) -> str:
-        return decimal_text(steps, self._book.units[unit].scale)
+
+def line_json(decided: DecidedLine, grant_of: Callable[[str], Grant], book: PolicyBook) -> Json:
+    """Say how a line is paid, as it is published; `grant_of` knows the grants of its takes."""
+    charge = decided.charge
+    price, fraction = charge.line.price, charge.coverage.uncovered
+    missing = {unit: needed(cost, fraction) for unit, cost in charge.line.costs}
+    cash = cash_for(charge) if charge.eligible else None
+    return {
+        "line": charge.line.line_no,
+        "status": _line_status(decided),
+        "state": "drawn" if charge.drawn else "held",
+        "costs": quantities_json(dict(charge.line.costs), book),
+        "takes": [
+            _take(take, grant_of(take.grant_id).unit, book) for take in charge.coverage.takes
+        ],
+        "uncovered": quantities_json(missing, book),
+        "cash": None
+        if cash is None or price is None
+        else {"amount_minor": cash, "currency": price.currency},
+        "reasons": _reasons(decided.refusals),
+    }
+
+
+def quantities_json(steps: Mapping[str, int], book: PolicyBook) -> dict[str, str]:
+    """Write steps by unit as decimals."""
+    return {unit: decimal_text(count, book.units[unit].scale) for unit, count in steps.items()}
+
+
+def _take(take: Take, unit: str, book: PolicyBook) -> Json:
+    quantity = decimal_text(take.quantity, book.units[unit].scale)
+    return {"grant_id": take.grant_id, "unit": unit, "quantity": quantity}
 
 
 @lru_cache(maxsize=16_384)

@@ -78,7 +78,7 @@ class LedgerReader:
         grants: Iterable[Pair],
         starts: Mapping[str, datetime],
     ) -> dict[str, AccountRecord]:
-        """Lock accounts and read what a batch names of them; returns those that there are.
+        """Lock accounts and read what a batch names of them.
 
         `subjects`, `bookings` and `grants` pair an account with a name; `starts` gives the
         earliest service start that the batch brings to an account.

@@ -1,0 +1,1 @@
+"""Enquiries: what people ask of the ledger, answered without changing anything."""

@@ -1,0 +1,128 @@
+"""Answers: what an enquiry found, and how it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_jsonable_python
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from booking_credits.enquiries.wording import instant_text
+from booking_credits.output import Json, Output, csv_text, json_lines, json_text, screen_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TypeAlias
+
+    from booking_credits.enquiries.explanation import Node
+
+    Rows: TypeAlias = "Sequence[Json]"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found: something about the whole, and rows under names, the main ones first.
+
+    Quantities are decimals as text, instants datetimes. Every row of a name has the same fields.
+    """
+
+    about: Json
+    rows: Mapping[str, Rows]
+    zone: str = "UTC"
+    columns: Sequence[str] = field(default=())
+
+    def text(self, output: Output) -> str:
+        """Write the answer; CSV and JSON lines are the main rows alone."""
+        main = next(iter(self.rows.values()))
+        stamped = [row | {"complete_through": self.about["complete_through"]} for row in main]
+        match output:
+            case Output.json:
+                return json_text(self.about | dict(self.rows))
+            case Output.jsonl:
+                return json_lines(stamped)
+            case Output.csv:
+                return csv_text((*self.columns, "complete_through"), stamped)
+            case Output.table:
+                return self._screen()
+
+    def _screen(self) -> str:
+        lines = [
+            Text(f"{_spaced(name)}: {_shown(value, self.zone)}")
+            for name, value in self.about.items()
+        ]
+        tables = [_table(name, rows, self.zone) for name, rows in self.rows.items() if rows]
+        return screen_text(*lines, *tables)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeAnswer:
+    """An explanation, with something about the whole."""
+
+    about: Json
+    root: Node
+    zone: str
+
+    def text(self, output: Output) -> str:
+        """Write the tree; as CSV and JSON lines a row for each node, with its depth."""
+        match output:
+            case Output.json:
+                return json_text(self.about | {"explanation": self.root.json()})
+            case Output.jsonl:
+                return json_lines(self._rows())
+            case Output.csv:
+                return csv_text(("depth", "says", "data", "complete_through"), self._rows())
+            case Output.table:
+                through = _shown(self.about["complete_through"], self.zone)
+                return screen_text(_tree(self.root), Text(f"complete through: {through}"))
+
+    def _rows(self) -> list[Json]:
+        through = self.about["complete_through"]
+        return [
+            {"depth": depth, "says": node.says, "data": node.data, "complete_through": through}
+            for depth, node in _flat(self.root, 0)
+        ]
+
+
+def _flat(node: Node, depth: int) -> list[tuple[int, Node]]:
+    below = [pair for child in node.because for pair in _flat(child, depth + 1)]
+    return [(depth, node), *below]
+
+
+def _tree(node: Node, into: Tree | None = None) -> Tree:
+    # What came from outside is shown as it is, never read as markup.
+    label = Text(node.says)
+    tree = Tree(label) if into is None else into.add(label)
+    for child in node.because:
+        _tree(child, tree)
+    return tree
+
+
+def _table(title: str, rows: Rows, zone: str) -> Table:
+    names = [name for name in rows[0] if any(row[name] not in (None, [], {}) for row in rows)]
+    table = Table(
+        *map(_spaced, names), title=_spaced(title), title_justify="left", box=None, pad_edge=False
+    )
+    for row in rows:
+        table.add_row(*(Text(_shown(row[name], zone)) for name in names))
+    return table
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _shown(value: Any, zone: str) -> str:
+    """Write a value for a person."""
+    if isinstance(value, datetime):
+        return instant_text(value, zone)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(each, zone)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(_shown(each, zone) for each in value)
+    text = "-" if value is None else str(to_jsonable_python(value))
+    # Control characters could draw over what stands on the screen.
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,81 @@
+"""The commands that ask something of the ledger and change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias
+
+import typer
+
+from booking_credits.enquiries.explaining import explain_booking
+from booking_credits.enquiries.session import NotFound, Session
+from booking_credits.exit_codes import ExitCode
+from booking_credits.output import Output
+from booking_credits.policy_file import PolicyFileError, load_policies
+from booking_credits.postgres.enquiries import looking
+from booking_credits.postgres.faults import DATABASE_FAULTS
+from booking_credits.settings import SettingsFault, read_settings
+from booking_credits.telemetry import configure_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from booking_credits.ledger.policies import PolicyBook
+    from booking_credits.settings import Settings
+
+
+class Written(Protocol):
+    """An answer that can be written."""
+
+    def text(self, output: Output) -> str:
+        """Write it."""
+
+
+Account: TypeAlias = Annotated[str, typer.Argument(help="The account's id.")]
+Form: TypeAlias = Annotated[
+    Output, typer.Option("--output", help="How to write it; csv and jsonl are the rows alone.")
+]
+
+app = typer.Typer()
+
+
+@app.command()
+def explain(
+    account: Account,
+    booking: Annotated[str, typer.Argument(help="The booking's id.")],
+    line: Annotated[int | None, typer.Argument(help="Only this line of it.")] = None,
+    *,
+    output: Form = Output.table,
+) -> None:
+    """Say why a booking is paid as it is, down to the events that were told."""
+    _answer(output, lambda session: explain_booking(session, account, booking, line))
+
+
+def _answer(output: Output, ask: Callable[[Session], Awaitable[Written]]) -> None:
+    """Write the answer to a question, or say what is in the way and stop."""
+    configure_logs("auto", logging.ERROR)
+    try:
+        settings = read_settings()
+        book = load_policies(settings.policies)
+        text = asyncio.run(_look(settings, book, output, ask))
+    except (SettingsFault, PolicyFileError, NotFound) as fault:
+        typer.echo(str(fault), err=True)
+        raise typer.Exit(ExitCode.USAGE) from None
+    except DATABASE_FAULTS as failure:
+        typer.echo(f"no answer: {type(failure).__name__} {failure}", err=True)
+        raise typer.Exit(ExitCode.UNAVAILABLE) from None
+    typer.echo(text, nl=False)
+
+
+async def _look(
+    settings: Settings,
+    book: PolicyBook,
+    output: Output,
+    ask: Callable[[Session], Awaitable[Written]],
+) -> str:
+    topics = settings.input_topic_names
+    async with looking(settings.postgres_dsn.get_secret_value()) as connection:
+        answer = await ask(Session(connection, book, topics, datetime.now(UTC)))
+    return answer.text(output)

@@ -1,0 +1,54 @@
+"""Enquiries: what people ask of the ledger, within a transaction that can change nothing."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from booking_credits.postgres.pool import open_pool
+from booking_credits.postgres.sql import load_queries
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from booking_credits.postgres.pool import Connection
+
+Rows: TypeAlias = list[Any]
+
+_SQL = load_queries("enquiries.sql")
+
+
+@asynccontextmanager
+async def looking(dsn: str) -> AsyncIterator[Connection]:
+    """See a database as it is at one instant; whoever tries to change it fails."""
+    pool = await open_pool(dsn, application_name="booking-credits enquiry", max_size=1)
+    try:
+        async with (
+            pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+    finally:
+        pool.terminate()
+
+
+async def account_exists(connection: Connection, account_id: str) -> bool:
+    """Say whether anything is on record of an account."""
+    return bool(await connection.fetchval(_SQL["account_exists"], account_id))
+
+
+async def facts_told(
+    connection: Connection, account_id: str, subjects: Iterable[str], fact_nos: Iterable[int]
+) -> Rows:
+    """Read the facts of subjects, and others by number, in the order of their numbers."""
+    return await connection.fetch(_SQL["facts_told"], account_id, list(subjects), list(fact_nos))
+
+
+async def entries_of_booking(connection: Connection, account_id: str, booking_id: str) -> Rows:
+    """Read the entries for the lines of a booking, in order."""
+    return await connection.fetch(_SQL["entries_of_booking"], account_id, booking_id)
+
+
+async def overages_of_booking(connection: Connection, account_id: str, booking_id: str) -> Rows:
+    """Read every revision of what a booking owes, in the order in which they were announced."""
+    return await connection.fetch(_SQL["overages_of_booking"], account_id, booking_id)
