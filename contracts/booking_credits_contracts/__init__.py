@@ -17,9 +17,11 @@ from booking_credits_contracts.published import (
     CoverageDecided,
     Entry,
     LineCoverage,
+    LineInTheWay,
     OverageDetected,
     PublishedData,
     Refusal,
+    RequestRejected,
     Take,
 )
 from booking_credits_contracts.quantities import CURRENCIES, Money
@@ -66,6 +68,7 @@ __all__ = [
     "CreditsGranted",
     "Entry",
     "LineCoverage",
+    "LineInTheWay",
     "Money",
     "OverageDetected",
     "PublishedData",
@@ -73,6 +76,7 @@ __all__ = [
     "ReceivedData",
     "ReceivedEvent",
     "Refusal",
+    "RequestRejected",
     "Scope",
     "Span",
     "Take",

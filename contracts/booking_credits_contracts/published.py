@@ -207,13 +207,33 @@ class CoverageDecided(LedgerEvent):
     lines: tuple[LineCoverage, ...]
 
 
-PublishedData = BalanceChanged | OverageDetected | CoverageDecided
+class LineInTheWay(Published):
+    """A booking's line because of which a request was refused."""
+
+    booking_id: Id
+    line: LineNumber
+
+
+class RequestRejected(LedgerEvent):
+    """`request-rejected`: what the event named as cause asked for will not be done.
+
+    Once nothing is in the way any more it may be asked for again, by another event.
+    """
+
+    request: Literal["grant_removal"]
+    reason: Literal["grant_in_use"]
+    grant_id: LongId
+    in_the_way: tuple[LineInTheWay, ...]
+
+
+PublishedData = BalanceChanged | OverageDetected | CoverageDecided | RequestRejected
 
 PUBLISHED: Final[Mapping[str, type[PublishedData]]] = MappingProxyType(
     {
         "balance-changed": BalanceChanged,
         "overage-detected": OverageDetected,
         "coverage-decided": CoverageDecided,
+        "request-rejected": RequestRejected,
     }
 )
 """The data of each event type that the service publishes."""

@@ -24,6 +24,13 @@ class _SchemaGenerator(GenerateJsonSchema):
         self.update_with_validations(described, schema, self.ValidationsMapping.object)
         return described
 
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        """Write a single value as an enumeration of one: old drafts know no constants."""
+        described = super().literal_schema(schema)
+        if "const" in described:
+            described["enum"] = [described.pop("const")]
+        return described
+
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 (pydantic's name)
         return False
 

@@ -70,6 +70,15 @@ class Settings(BaseSettings):
     topic_coverage_decided: str = Field(
         default="coverage-decided", description="Where coverage-decided is published."
     )
+    topic_request_rejected: str = Field(
+        default="request-rejected", description="Where request-rejected is published."
+    )
+    topic_credits_expiring: str = Field(
+        default="credits-expiring", description="Where credits-expiring is published."
+    )
+    topic_period_closed: str = Field(
+        default="period-closed", description="Where period-closed is published."
+    )
     policies: Path | None = Field(
         default=None, description="The policy file; without it the three shipped policies hold."
     )
@@ -172,6 +181,9 @@ class Settings(BaseSettings):
             "balance-changed": self.topic_balance_changed,
             "overage-detected": self.topic_overage_detected,
             "coverage-decided": self.topic_coverage_decided,
+            "request-rejected": self.topic_request_rejected,
+            "credits-expiring": self.topic_credits_expiring,
+            "period-closed": self.topic_period_closed,
         }
 
 

@@ -12,13 +12,13 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 
 from bench.preload import PARTITIONS, create_topic
+from booking_credits.ledger.announcements import KINDS
 from local.kafka import Kafka
 from local.postgres import Postgres
 from local.supervision import Supervised
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-_PUBLISHED: Final = ("balance-changed", "overage-detected", "coverage-decided")
 _VERIFY_TIMEOUT_SECONDS: Final = 1800
 _PROGRAMS: Final = Path(sys.executable).parent
 
@@ -65,7 +65,7 @@ class Trial:
 
     @property
     def output_topics(self) -> dict[str, str]:
-        return {kind: f"{self.name}-{kind}" for kind in _PUBLISHED}
+        return {kind: f"{self.name}-{kind}" for kind in KINDS}
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from booking_credits.exit_codes import ExitCode
+from booking_credits.ledger.announcements import KINDS
 from builders import a_booking, a_grant, a_line
 from conftest import CreateTopic
 from health.serving import Worker, serving
@@ -45,14 +46,13 @@ class Place:
 @pytest.fixture
 async def place(kafka: Kafka, database: str, topics: CreateTopic, tmp_path: Path) -> Place:
     topic = await topics("bookings", partitions=2)
-    outputs = ("balance-changed", "overage-detected", "coverage-decided")
     settings = {
         "kafka_bootstrap": kafka.bootstrap_servers,
         "postgres_dsn": database,
         "group_id": topic,
         "input_topics": topic,
         "session_timeout_seconds": "6",
-    } | {f"topic_{name.replace('-', '_')}": await topics(name) for name in outputs}
+    } | {f"topic_{name.replace('-', '_')}": await topics(name) for name in KINDS}
     return Place(settings, tmp_path, topic)
 
 

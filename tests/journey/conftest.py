@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from booking_credits.ledger.announcements import KINDS
 from journey.load import TOPICS
-from journey.stage import OUTPUTS, Stage
+from journey.stage import Stage
 from local.kafka import Kafka
 from local.postgres import Postgres
 
@@ -50,5 +51,5 @@ def broken_postgres(postgres: Postgres) -> Postgres:
 
 
 async def _stage(kafka: Kafka, database: str, topics: CreateTopic, inputs: dict[str, str]) -> Stage:
-    outputs = {name: await topics(name, partitions=2) for name in OUTPUTS}
+    outputs: dict[str, str] = {name: await topics(name, partitions=2) for name in KINDS}
     return Stage(kafka.bootstrap_servers, database, inputs, outputs)

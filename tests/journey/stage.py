@@ -20,7 +20,6 @@ from aiokafka.errors import KafkaError
 from journey.load import Event
 from local.supervision import Supervised
 
-OUTPUTS = ("balance-changed", "overage-detected", "coverage-decided")
 SESSION_TIMEOUT_SECONDS = 6  # The least that a broker allows.
 
 _HARMED = Path(__file__).with_name("worker.py")

@@ -16,6 +16,7 @@ import local
 from booking_credits.app import Service, build
 from booking_credits.demo.play import DemoClock, play
 from booking_credits.demo.send import SendFailed, send_event
+from booking_credits.ledger.announcements import KINDS
 from booking_credits.policy_file import load_policies
 from booking_credits.settings import Settings
 from local.kafka import Kafka
@@ -32,14 +33,15 @@ _LAST_LINE = re.compile(
 @pytest.fixture
 async def settings(kafka: Kafka, database: str, topics: Callable[..., Awaitable[str]]) -> Settings:
     """Settings for a worker with a database and topics of this test's own."""
+    outputs: dict[str, Any] = {
+        f"topic_{kind.replace('-', '_')}": await topics(kind) for kind in KINDS
+    }
     return Settings(
         kafka_bootstrap=kafka.bootstrap_servers,
         postgres_dsn=SecretStr(database),
         group_id=Path(database).name,
         input_topics=await topics("everything", partitions=4),
-        topic_balance_changed=await topics("balance-changed"),
-        topic_overage_detected=await topics("overage-detected"),
-        topic_coverage_decided=await topics("coverage-decided"),
+        **outputs,
     )
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from booking_credits.ledger.account import AccountRecord, Outcome
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.announcements import (
+    KINDS,
     BalanceChanged,
     CoverageDecided,
     Obligation,
@@ -213,7 +214,7 @@ def test_sequences_prove_that_nothing_was_missed(book: PolicyBook, facts: list[F
     numbers = [number for outcome in outcomes for number, _ in outcome.entries]
     assert list(range(1, record.numbers.entry + 1)) == numbers
     assert list(range(1, len(outcomes) + 1)) == [outcome.numbers.fact for outcome in outcomes]
-    for kind in ("balance-changed", "overage-detected", "coverage-decided"):
+    for kind in KINDS:
         of_kind = [a for a in announcements if a.kind == kind]
         assert all(a.sequence == b.previous_sequence for a, b in pairwise(of_kind))
         assert [0] == [a.previous_sequence for a in of_kind[:1]] or not of_kind

@@ -10,6 +10,7 @@ from hypothesis import given
 
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
+from booking_credits.ledger.announcements import Announcement, RequestRejected
 from booking_credits.ledger.facts import Fact, Scope
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.ledger.settlement import settle
@@ -225,6 +226,23 @@ def test_a_large_decision_comes_in_parts_that_hold_all_its_lines() -> None:
 
     assert list(range(1, 501)) == [line["line"] for event in events for line in event["lines"]]
     assert {"uncovered"} == {event["status"] for event in events}
+
+
+def test_a_large_rejection_comes_in_parts_that_name_all_that_is_in_the_way() -> None:
+    """What was asked for stands in every part, and every line in one."""
+    lines = [("b" * 120 + f"{number}", 1) for number in range(2500)]
+    rejected = RequestRejected("grant_removal", "grant_in_use", "bonus", tuple(lines))
+
+    asked = as_published(a_grant())
+    outcome = settle(AccountRecord(ACCOUNT, a_book()), asked)
+    outcome = replace(outcome, announcements=(Announcement(1, 0, rejected),))
+    events = _check_parts(render(arrival(asked), outcome, {}))
+
+    named = [(line["booking_id"], line["line"]) for e in events for line in e["in_the_way"]]
+    assert lines == named
+    assert {("grant_removal", "grant_in_use", "bonus")} == {
+        (event["request"], event["reason"], event["grant_id"]) for event in events
+    }
 
 
 def _check_parts(parts: list[Rendered]) -> list[dict[str, Any]]:

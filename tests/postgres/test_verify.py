@@ -257,7 +257,7 @@ TAMPERINGS = {
     "an account's last announcement": (
         "update accounts set last_overage_detected = 1",
         "accounts_know_their_last_announcements",
-        "counted {",
+        "last overage-detected: counted 1, announced ",
     ),
     "an account's present": (
         "update accounts set present = present - interval '1 second'",

@@ -22,7 +22,7 @@ from booking_credits.postgres.counts import count_ledger, dead_letters_of, is_qu
 from booking_credits.postgres.pool import open_pool
 from booking_credits.topics import create_topics
 from booking_credits.verify.verification import verify
-from booking_credits_contracts import BalanceChanged, OverageDetected
+from booking_credits_contracts import BalanceChanged, CoverageDecided, OverageDetected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     from booking_credits.demo.day import Step
     from booking_credits.demo.events import Event
-    from booking_credits.demo.subscriber import Published
     from booking_credits.postgres.counts import RecordPlace
     from booking_credits.postgres.pool import Connection
     from booking_credits.settings import Settings
+    from booking_credits_contracts import PublishedData
 
 __all__ = ["DemoClock", "play"]
 
@@ -154,7 +154,7 @@ class _Stage:
         self.screen.show_summary(tally)
         return is_as_told
 
-    async def _play_step(self, step: Step) -> tuple[list[Published], list[tuple[str, str]]]:
+    async def _play_step(self, step: Step) -> tuple[list[PublishedData], list[tuple[str, str]]]:
         """Let time pass, then send; returns what was published and which records were refused."""
         self.clock.advance_to(step.at)
         await self._until_quiet(())
@@ -177,7 +177,7 @@ class _Stage:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-def _effects_of(published: Iterable[Published], refused: Iterable[tuple[str, str]]) -> Effects:
+def _effects_of(published: Iterable[PublishedData], refused: Iterable[tuple[str, str]]) -> Effects:
     entries = owed_minor = 0
     decided = []
     for event in published:
@@ -185,7 +185,7 @@ def _effects_of(published: Iterable[Published], refused: Iterable[tuple[str, str
             entries += len(event.entries)
         elif isinstance(event, OverageDetected):
             owed_minor += event.change_minor or 0
-        else:
+        elif isinstance(event, CoverageDecided):
             decided.append(event.status)
     return Effects(entries, owed_minor, tuple(decided), tuple(reason for reason, _ in refused))
 

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Final, get_args
 from rich.table import Table
 from rich.text import Text
 
-from booking_credits_contracts import BalanceChanged, CoverageDecided, OverageDetected
+from booking_credits_contracts import (
+    BalanceChanged,
+    CoverageDecided,
+    OverageDetected,
+    RequestRejected,
+)
 from booking_credits_contracts.published import Bucket
 
 if TYPE_CHECKING:
@@ -17,9 +22,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from booking_credits.demo.day import Step
-    from booking_credits.demo.subscriber import Published
     from booking_credits.demo.tally import Tally
     from booking_credits.postgres.counts import Counts
+    from booking_credits_contracts import PublishedData
 
 _BUCKETS: Final[tuple[str, ...]] = get_args(Bucket)
 _COLUMNS: Final = ("granted", "available", "held", "drawn", "expired")
@@ -46,7 +51,7 @@ class Screen:
             self.say("  sent      nothing: time passes", "cyan")
 
     def show_effects(
-        self, published: Sequence[Published], refused: Iterable[tuple[str, str]]
+        self, published: Sequence[PublishedData], refused: Iterable[tuple[str, str]]
     ) -> None:
         """Write what subscribers were told, and what was refused and why."""
         for event in published:
@@ -54,8 +59,10 @@ class Screen:
                 self._show_balance(event)
             elif isinstance(event, OverageDetected):
                 self._show_overage(event)
-            else:
+            elif isinstance(event, CoverageDecided):
                 self._show_decision(event)
+            else:
+                self._show_rejection(event)
         for reason, detail in refused:
             self.say(f"  refused   {reason}: {detail}", "red")
         if not published and not refused:
@@ -125,6 +132,12 @@ class Screen:
             f"  coverage  {event.booking_id}, revision {event.revision}: {event.status}"
             f"{f', leaving {left} to pay' if left else ''}",
             "yellow" if left else "green",
+        )
+
+    def _show_rejection(self, event: RequestRejected) -> None:
+        bookings = ", ".join(f"{line.booking_id}/{line.line}" for line in event.in_the_way)
+        self.say(
+            f"  rejected  {event.request} of {event.grant_id}: {event.reason} by {bookings}", "red"
         )
 
 

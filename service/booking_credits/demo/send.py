@@ -14,10 +14,9 @@ from booking_credits.kafka_access import client_options
 from booking_credits_contracts import ContractError, read_event
 
 if TYPE_CHECKING:
-    from booking_credits.demo.subscriber import Published
     from booking_credits.kafka_access import ClientOptions
     from booking_credits.settings import Settings
-    from booking_credits_contracts import ReceivedEvent
+    from booking_credits_contracts import PublishedData, ReceivedEvent
 
 Json: TypeAlias = dict[str, Any]
 
@@ -64,9 +63,9 @@ async def _produce(kafka: ClientOptions, topic: str, key: bytes, value: bytes) -
         await producer.send_and_wait(topic, value, key=key, headers=_HEADERS)
 
 
-async def _answers(subscriber: Subscriber, event: ReceivedEvent) -> list[Published]:
+async def _answers(subscriber: Subscriber, event: ReceivedEvent) -> list[PublishedData]:
     """Read until what the event caused has been published, or no answer is to be expected."""
-    answers: list[Published] = []
+    answers: list[PublishedData] = []
     deadline = asyncio.get_running_loop().time() + _FIRST_ANSWER_SECONDS
     while not answers and asyncio.get_running_loop().time() < deadline:
         answers = _caused_by(event, await subscriber.read_next(_POLL_MS))
@@ -75,6 +74,6 @@ async def _answers(subscriber: Subscriber, event: ReceivedEvent) -> list[Publish
     return sorted(answers, key=lambda answer: (answer.sequence, answer.part))
 
 
-def _caused_by(event: ReceivedEvent, published: list[Published]) -> list[Published]:
+def _caused_by(event: ReceivedEvent, published: list[PublishedData]) -> list[PublishedData]:
     cause = (event.source, event.id)
     return [p for p in published if (p.cause.source, p.cause.id) == cause]

@@ -10,7 +10,7 @@ from booking_credits_contracts import Balance, BalanceChanged, OverageDetected
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from booking_credits.demo.subscriber import Published
+    from booking_credits_contracts import PublishedData
 
 
 class Tally:
@@ -21,7 +21,7 @@ class Tally:
         self.balances: dict[tuple[str, str], Balance] = {}
         self.owed_minor: Counter[tuple[str, str]] = Counter()
 
-    def add(self, published: Iterable[Published]) -> None:
+    def add(self, published: Iterable[PublishedData]) -> None:
         """Take in events, in the order of each account."""
         for event in published:
             if isinstance(event, BalanceChanged):

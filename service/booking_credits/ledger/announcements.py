@@ -7,20 +7,29 @@ it, so that a reader of one kind alone can prove that it missed nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
     from booking_credits.ledger.buckets import Buckets
-    from booking_credits.ledger.charges import Charge
+    from booking_credits.ledger.charges import Charge, LineKey
     from booking_credits.ledger.entries import Entry
     from booking_credits.ledger.facts import Channel
     from booking_credits.ledger.reasons import Refusal
 
-Kind: TypeAlias = Literal["balance-changed", "overage-detected", "coverage-decided"]
-KINDS: tuple[Kind, ...] = ("balance-changed", "overage-detected", "coverage-decided")
+Kind: TypeAlias = Literal[
+    "balance-changed",
+    "overage-detected",
+    "coverage-decided",
+    "request-rejected",
+    "credits-expiring",
+    "period-closed",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 OverageStatus: TypeAlias = Literal["detected", "adjusted", "reversed", "unpriced"]
+Request: TypeAlias = Literal["grant_removal"]
+Rejection: TypeAlias = Literal["grant_in_use"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ class BalanceChanged:
     `entries` are pairs of the entry's number and the entry.
     """
 
+    kind: ClassVar[Kind] = "balance-changed"
     unit: str
     before: Buckets
     after: Buckets
@@ -65,6 +75,7 @@ class BalanceChanged:
 class OverageDetected:
     """An obligation's new revision, with its change since the one before."""
 
+    kind: ClassVar[Kind] = "overage-detected"
     obligation: Obligation
     status: OverageStatus
     change_minor: int
@@ -83,26 +94,35 @@ class DecidedLine:
 class CoverageDecided:
     """How each line of a booking is paid as of a fact; a cancelled booking has none."""
 
+    kind: ClassVar[Kind] = "coverage-decided"
     booking_id: str
     revision: int
     lines: tuple[DecidedLine, ...]
 
 
-Content: TypeAlias = BalanceChanged | OverageDetected | CoverageDecided
+@dataclass(frozen=True, slots=True)
+class RequestRejected:
+    """What was asked of a grant and refused: why, and the lines that are in the way."""
+
+    kind: ClassVar[Kind] = "request-rejected"
+    request: Request
+    reason: Rejection
+    grant_id: str
+    in_the_way: tuple[LineKey, ...]
+
+
+Content: TypeAlias = BalanceChanged | OverageDetected | CoverageDecided | RequestRejected
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One thing to tell: its kind, its place in the account's sequence, and its content."""
+    """One thing to tell: its place in the account's sequence, and its content."""
 
-    kind: Kind
     sequence: int
     previous_sequence: int
     content: Content
 
-
-def kind_of(content: Content) -> Kind:
-    """Name the kind of an announcement's content."""
-    if isinstance(content, BalanceChanged):
-        return "balance-changed"
-    return "overage-detected" if isinstance(content, OverageDetected) else "coverage-decided"
+    @property
+    def kind(self) -> Kind:
+        """What kind of thing it tells."""
+        return self.content.kind

@@ -18,7 +18,6 @@ from booking_credits.ledger.announcements import (
     CoverageDecided,
     DecidedLine,
     OverageDetected,
-    kind_of,
 )
 from booking_credits.ledger.bookings import standing_lines
 from booking_credits.ledger.buckets import Buckets
@@ -165,9 +164,8 @@ def _number(
     last = list(numbers.last)
     announcements: list[Announcement] = []
     for sequence, content in enumerate(contents, numbers.sequence + 1):
-        kind = kind_of(content)
-        place = KINDS.index(kind)
-        announcements.append(Announcement(kind, sequence, last[place], content))
+        place = KINDS.index(content.kind)
+        announcements.append(Announcement(sequence, last[place], content))
         last[place] = sequence
     after = Numbers(
         numbers.fact + 1,

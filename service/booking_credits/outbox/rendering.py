@@ -11,7 +11,12 @@ from uuid import UUID, uuid5
 
 from pydantic_core import to_json
 
-from booking_credits.ledger.announcements import BalanceChanged, CoverageDecided, OverageDetected
+from booking_credits.ledger.announcements import (
+    BalanceChanged,
+    CoverageDecided,
+    OverageDetected,
+    RequestRejected,
+)
 from booking_credits.ledger.buckets import BUCKETS
 from booking_credits.ledger.charges import cash_for, needed
 from booking_credits.posting.post import Rendered
@@ -33,7 +38,11 @@ Json: TypeAlias = dict[str, Any]
 PART_LIMIT_BYTES: Final = 256 * 1024
 
 _NAMESPACE: Final = UUID("0d6f1b6e-59a3-5c52-8f0e-64f1c2a7b9d3")
-_SPLIT_BY: Final = {"balance-changed": "entries", "coverage-decided": "lines"}
+_SPLIT_BY: Final = {
+    "balance-changed": "entries",
+    "coverage-decided": "lines",
+    "request-rejected": "in_the_way",
+}
 # For the numbers of the part and of all parts, which are known only in the end.
 _NUMBERS_BYTES: Final = 16
 
@@ -102,6 +111,8 @@ class _Renderer:
                 return self._overage(overage)
             case CoverageDecided() as decided:
                 return self._coverage(decided)
+            case RequestRejected() as rejected:
+                return _rejection(rejected)
 
     def _balance(self, changed: BalanceChanged) -> Json:
         scale = self._book.units[changed.unit].scale
@@ -209,6 +220,18 @@ def _entry(number: int, entry: Entry, scale: int) -> Json:
         "quantity": decimal_text(entry.quantity, scale),
         "booking_id": booking_id,
         "line": line_no,
+    }
+
+
+def _rejection(rejected: RequestRejected) -> Json:
+    return {
+        "request": rejected.request,
+        "reason": rejected.reason,
+        "grant_id": rejected.grant_id,
+        "in_the_way": [
+            {"booking_id": booking_id, "line": line_no}
+            for booking_id, line_no in rejected.in_the_way
+        ],
     }
 
 

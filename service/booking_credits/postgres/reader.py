@@ -22,6 +22,7 @@ from booking_credits.ledger.account import (
 from booking_credits.ledger.charges import LAST_RANK
 from booking_credits.ledger.facts import ACCOUNT_SUBJECT, CLOCK_SUBJECT, TimePassed
 from booking_credits.postgres.rows import (
+    LAST_OF_KINDS,
     buckets_from,
     charge_from,
     grant_from,
@@ -236,12 +237,11 @@ class LedgerReader:
 
     def _record(self, row: Mapping[str, Any]) -> AccountRecord:
         record = AccountRecord(row["account_id"], self._book, whole=False)
-        last = (row["last_balance_changed"], row["last_overage_detected"])
         record.numbers = Numbers(
             row["fact_no"],
             row["entry_no"],
             row["sequence"],
-            (*last, row["last_coverage_decided"]),
+            tuple(row[column] for column in LAST_OF_KINDS),
         )
         record.present = row["present"]
         if record.present is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from booking_credits.ledger.announcements import Obligation, ObligationKey
+from booking_credits.ledger.announcements import KINDS, Obligation, ObligationKey
 from booking_credits.ledger.bookings import StandingLine
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.charges import Charge, Coverage, Take
@@ -16,6 +16,7 @@ from booking_credits.ledger.grants import Grant
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LAST_OF_KINDS = tuple(f"last_{kind.replace('-', '_')}" for kind in KINDS)
 CHARGE_COLUMNS = (
     "account_id",
     "booking_id",

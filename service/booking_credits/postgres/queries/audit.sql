@@ -101,27 +101,26 @@ order by account_id, numbered limit $1
 
 -- name: accounts_know_their_last_announcements
 -- An account's row names the last announcement of each type.
-with last as (
-    select account_id,
-        max(sequence) filter (where type = 'balance-changed') as balance_changed,
-        max(sequence) filter (where type = 'overage-detected') as overage_detected,
-        max(sequence) filter (where type = 'coverage-decided') as coverage_decided
-    from announcements group by account_id
+with announced as (
+    select account_id, type, max(sequence) as last from announcements group by account_id, type
 ),
-compared as (
-    select account_id,
-        array[a.last_balance_changed, a.last_overage_detected, a.last_coverage_decided] as counted,
-        array[
-            coalesce(l.balance_changed, 0), coalesce(l.overage_detected, 0),
-            coalesce(l.coverage_decided, 0)
-        ] as announced
-    from accounts as a left join last as l using (account_id)
+counted as (
+    select a.account_id, k.type, k.last
+    from accounts as a
+    cross join lateral (
+        values ('balance-changed', a.last_balance_changed),
+            ('overage-detected', a.last_overage_detected),
+            ('coverage-decided', a.last_coverage_decided),
+            ('request-rejected', a.last_request_rejected),
+            ('credits-expiring', a.last_credits_expiring),
+            ('period-closed', a.last_period_closed)
+    ) as k (type, last)
 )
 select account_id,
-    format('last balance-changed, overage-detected, coverage-decided: counted %s, announced %s',
-        counted, announced) as detail
-from compared where counted <> announced
-order by account_id limit $1
+    format('last %s: counted %s, announced %s', type, c.last, coalesce(a.last, 0)) as detail
+from counted as c left join announced as a using (account_id, type)
+where c.last <> coalesce(a.last, 0)
+order by account_id, type limit $1
 
 -- name: entries_name_their_fact_and_grant
 -- Every entry was caused by a fact on record and concerns a grant on record.

@@ -38,7 +38,7 @@ insert into accounts (account_id) select unnest($1::text[]) on conflict do nothi
 -- name: lock_accounts
 -- Hold accounts until the end of the transaction, in an order that cannot deadlock. $1 account.
 select account_id, fact_no, entry_no, sequence, last_balance_changed, last_overage_detected,
-    last_coverage_decided, present
+    last_coverage_decided, last_request_rejected, last_credits_expiring, last_period_closed, present
 from accounts where account_id = any($1::text[])
 order by account_id
 for update
@@ -46,7 +46,7 @@ for update
 -- name: look_at_accounts
 -- What lock_accounts reads, for whoever changes nothing. $1 account.
 select account_id, fact_no, entry_no, sequence, last_balance_changed, last_overage_detected,
-    last_coverage_decided, present
+    last_coverage_decided, last_request_rejected, last_credits_expiring, last_period_closed, present
 from accounts where account_id = any($1::text[])
 order by account_id
 
@@ -184,18 +184,21 @@ from facts as f where f.account_id = any($1::text[]) and f.subject <> 'clock'
 order by f.account_id, f.fact_no
 
 -- name: update_accounts
--- $1 account, $2 fact_no, $3 entry_no, $4 sequence, $5 to $7 last of each kind, $8 present.
+-- $1 account, $2 fact_no, $3 entry_no, $4 sequence, $5 to $10 last of each kind, $11 present.
 update accounts as a
 set fact_no = w.fact_no, entry_no = w.entry_no, sequence = w.sequence,
     last_balance_changed = w.last_balance_changed,
     last_overage_detected = w.last_overage_detected,
-    last_coverage_decided = w.last_coverage_decided, present = w.present
+    last_coverage_decided = w.last_coverage_decided,
+    last_request_rejected = w.last_request_rejected,
+    last_credits_expiring = w.last_credits_expiring,
+    last_period_closed = w.last_period_closed, present = w.present
 from unnest(
     $1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::bigint[], $8::timestamptz[]
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::timestamptz[]
 ) as w (
     account_id, fact_no, entry_no, sequence, last_balance_changed, last_overage_detected,
-    last_coverage_decided, present
+    last_coverage_decided, last_request_rejected, last_credits_expiring, last_period_closed, present
 )
 where a.account_id = w.account_id
 
