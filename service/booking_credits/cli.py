@@ -31,6 +31,7 @@ from booking_credits.postgres.faults import DATABASE_FAULTS
 from booking_credits.postgres.migrate import MigrationFault
 from booking_credits.postgres.migrate import migrate as apply_migrations
 from booking_credits.settings import Settings, SettingsFault, read_settings
+from booking_credits.simulation.command import simulate
 from booking_credits.telemetry import configure_logs
 from booking_credits.topics import create_topics
 from booking_credits.verify.verification import verify as find_violations
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(configuration, name="config")
 app.add_typer(enquiries)
+app.command()(simulate)
 _screen = Console(stderr=True)
 
 

@@ -11,6 +11,7 @@ class ExitCode(IntEnum):
     FINISHED = 0
     VIOLATIONS = 1
     USAGE = 2
+    DATA_REFUSED = 65
     UNAVAILABLE = 69
     CONSUMER_STUCK = 70
     RELAY_STUCK = 71

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from booking_credits.ledger.due import due_instants
 from booking_credits.postgres.rows import (
     CHARGE_COLUMNS,
     GRANT_COLUMNS,
@@ -85,8 +86,7 @@ class LedgerWriter:
         """Note an outcome before the record takes it over."""
         account_id = record.account_id
         self._records[account_id] = record
-        self._note_charges(record, outcome)
-        self._note_grants(record, outcome)
+        self._note_coverage(record, outcome)
         for key in outcome.obligations:
             self._obligations.setdefault((account_id, key), record.obligations.get(key, ()))
         self._balances.update((account_id, unit) for unit in outcome.balances)
@@ -107,24 +107,14 @@ class LedgerWriter:
                 )
             )
 
-    def _note_charges(self, record: AccountRecord, outcome: Outcome) -> None:
-        """Note charges as they were, and when time changes them next."""
-        for key, charge in outcome.charges.items():
-            before = record.charges.get(key)
-            self._charges.setdefault((record.account_id, key), before)
-            due_at = None if charge is None else charge.due_at
-            if due_at is not None and (before is None or before.due_at != due_at):
-                self._due.add((due_at, record.account_id))
-
-    def _note_grants(self, record: AccountRecord, outcome: Outcome) -> None:
-        """Note grants as they were, and when they end."""
-        for grant_id, after in outcome.grants.items():
-            before = record.grants.get(grant_id)
-            self._grants.setdefault((record.account_id, grant_id), before)
-            ends_at = after.grant.to_at
-            is_news = before is None or before.grant.to_at != ends_at
-            if ends_at is not None and is_news and not after.grant.has_ended(outcome.present):
-                self._due.add((ends_at, record.account_id))
+    def _note_coverage(self, record: AccountRecord, outcome: Outcome) -> None:
+        """Note charges and grants as they were, and when time changes them next."""
+        account_id = record.account_id
+        for key in outcome.charges:
+            self._charges.setdefault((account_id, key), record.charges.get(key))
+        for grant_id in outcome.grants:
+            self._grants.setdefault((account_id, grant_id), record.grants.get(grant_id))
+        self._due.update((due_at, account_id) for due_at in due_instants(record, outcome))
 
     async def write(self, connection: Connection) -> None:
         """Write everything that was noted."""

@@ -1,0 +1,1 @@
+"""Simulation: what the service would publish for a file of events, without any server."""
