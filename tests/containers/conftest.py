@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from containers.engine import ROOT, NoEngine, docker, require_engine, require_image
 
@@ -27,13 +28,14 @@ def pytest_terminal_summary(
 @pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> None:
     """An engine with the images that the project builds on."""
-    try:
-        require_engine()
-        for name in ("python:3.13-slim", "postgres:17", "apache/kafka:4.1.1"):
-            require_image(name)
-    except NoEngine as reason:
-        request.config.stash.setdefault(_MISSING, set()).add(str(reason))
-        pytest.skip(str(reason))
+    _require(request, "python:3.13-slim", "postgres:17", "apache/kafka:4.1.1")
+
+
+@pytest.fixture(scope="session")
+def monitoring(request: pytest.FixtureRequest, engine: None) -> None:  # noqa: ARG001
+    """The images of the profile observability as well."""
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
+    _require(request, compose["prometheus"]["image"], compose["grafana"]["image"])
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +45,14 @@ def image(engine: None) -> Iterator[str]:  # noqa: ARG001 - it has to be there
     docker("build", "--file", dockerfile, "--tag", _TAG, str(ROOT), timeout_seconds=600)
     yield _TAG
     docker("image", "rm", "--force", _TAG)
+
+
+def _require(request: pytest.FixtureRequest, *images: str) -> None:
+    """Skip, and say so at the end, where no engine has the images."""
+    try:
+        require_engine()
+        for name in images:
+            require_image(name)
+    except NoEngine as reason:
+        request.config.stash.setdefault(_MISSING, set()).add(str(reason))
+        pytest.skip(str(reason))

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -33,6 +35,8 @@ def project(image: str) -> dict[str, str]:
         "COMPOSE_PROJECT_NAME": _PROJECT,
         "IMAGE": image,
         "KAFKA_PORT": str(free_port()),
+        "PROMETHEUS_PORT": str(free_port()),
+        "GRAFANA_PORT": str(free_port()),
     }
 
 
@@ -110,6 +114,26 @@ def test_the_day_ends_in_the_same_figures(project: dict[str, str], tmp_path: Pat
     assert "0 violations" in _figures(here.stdout)[-1]
 
 
+@pytest.mark.usefixtures("up", "monitoring")
+def test_the_profile_observability_shows_both_workers(project: dict[str, str]) -> None:
+    """Prometheus scrapes them, and Grafana has the dashboard and asks Prometheus for it."""
+    started = _make("up", project | {"PROFILE": "observability"})
+    assert 0 == started.returncode, started.stdout + started.stderr
+    question = "api/v1/query?query=sum(booking_credits_ready)"
+    grafana = f"http://127.0.0.1:{project['GRAFANA_PORT']}/api"
+    addresses = (
+        f"http://127.0.0.1:{project['PROMETHEUS_PORT']}/{question}",
+        f"{grafana}/datasources/proxy/uid/prometheus/{question}",
+    )
+    for address in addresses:
+        deadline = time.monotonic() + 60
+        while [["2"]] != [series["value"][1:] for series in _get(address)["data"]["result"]]:
+            assert time.monotonic() < deadline, address
+            time.sleep(1)
+    shown = _get(f"{grafana}/dashboards/uid/booking-credits")["dashboard"]
+    assert "Booking credits" == shown["title"]
+
+
 @pytest.mark.usefixtures("up")
 def test_down_leaves_nothing(project: dict[str, str]) -> None:
     """No container, no volume and no network stays."""
@@ -130,6 +154,11 @@ def _make(target: str, environment: dict[str, str]) -> subprocess.CompletedProce
         timeout=300,
         check=False,
     )
+
+
+def _get(address: str) -> Any:
+    with urlopen(address, timeout=10) as answer:  # noqa: S310 - the address is ours
+        return json.load(answer)
 
 
 def _left(kind: str) -> list[str]:

@@ -7,12 +7,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from booking_credits.health.metrics import Metrics
 from booking_credits.health.vitals import Vitals
+from booking_credits.settings import Settings
 
 _ROOT = Path(__file__).parents[2]
 _FOLDER = _ROOT / "deploy" / "observability"
@@ -94,6 +96,37 @@ def test_an_alert_says_who_is_to_look_and_where_to_read(rule: dict[str, Any]) ->
     assert f"deploy/README.md#{rule['alert'].lower()}" == rule["annotations"]["runbook"]
 
 
+def test_grafana_is_given_what_the_dashboard_asks_for() -> None:
+    """What is provisioned is where Compose mounts it, and every panel's source is among it."""
+    compose = yaml.safe_load((_ROOT / "deploy" / "compose.yaml").read_text())["services"]
+    [source] = _provisioned("datasources/prometheus.yaml")["datasources"]
+    [provider] = _provisioned("dashboards/booking-credits.yaml")["providers"]
+    mounts = dict(mount.split(":")[:2] for mount in compose["grafana"]["volumes"])
+    assert "/etc/grafana/provisioning" == mounts["./observability/grafana"]
+    assert provider["options"]["path"] == mounts["./observability/dashboards"]
+    home = Path(compose["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert str(home.parent) == provider["options"]["path"]
+    assert (_FOLDER / "dashboards" / home.name).exists()
+
+    assert urlsplit(source["url"]).hostname in compose
+    assert urlsplit(source["url"]).port == int(compose["prometheus"]["ports"][0].split(":")[-1])
+    assert {(source["type"], source["uid"])} == {
+        (panel["datasource"]["type"], panel["datasource"]["uid"]) for panel in _DASHBOARD["panels"]
+    }
+
+
+def test_prometheus_is_given_what_it_is_told_to_read() -> None:
+    """The rules lie beside the configuration, and what is scraped is a service of Compose."""
+    compose = yaml.safe_load((_ROOT / "deploy" / "compose.yaml").read_text())["services"]
+    configuration = yaml.safe_load((_FOLDER / "prometheus.yaml").read_text())
+    mounts = {mount.split(":")[1] for mount in compose["prometheus"]["volumes"]}
+    assert {"/etc/prometheus/prometheus.yml", "/prometheus"} <= mounts
+    assert {f"/etc/prometheus/{name}" for name in configuration["rule_files"]} <= mounts
+    [[found]] = [job["dns_sd_configs"] for job in configuration["scrape_configs"]]
+    assert set(found["names"]) <= set(compose)
+    assert Settings.model_fields["health_port"].default == found["port"]
+
+
 def test_panels_do_not_overlap() -> None:
     """Each place of the dashboard has one panel."""
     places = [
@@ -105,6 +138,10 @@ def test_panels_do_not_overlap() -> None:
     ]
     assert len(set(places)) == len(places)
     assert 24 == max(x for x, _ in places) + 1
+
+
+def _provisioned(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((_FOLDER / "grafana" / name).read_text()))
 
 
 def _exposed() -> Iterator[str]:
