@@ -1,0 +1,109 @@
+"""A: what the description of booking coins promises, beyond the examples of the ledger's tests."""
+
+import pytest
+
+from booking_credits.ledger.charges import NOTHING, WHOLE
+from booking_credits.ledger.facts import Fact, Scope
+from builders import (
+    a_book,
+    a_booking,
+    a_grant,
+    a_line,
+    a_record,
+    a_renewal,
+    an_allotment,
+    at,
+    time_passed,
+)
+from seeds.figures import owed, owed_minor, remaining, uncovered, used
+
+BOOK = a_book(policy="coins")
+TREEHOUSE = Scope(resources=("treehouse",))
+
+
+def test_a_booking_that_coins_pay_is_not_invoiced() -> None:
+    """Who has coins books without a charge for each booking."""
+    record = a_record(a_grant(), a_booking(), time_passed("2026-04-01 00:00"), book=BOOK)
+    assert [] == owed(record)
+
+
+@pytest.mark.parametrize(("coins_for_ten_euros", "owed_cents"), [(1000, 600), (2000, 800)])
+def test_a_coin_may_be_worth_another_amount(coins_for_ten_euros: int, owed_cents: int) -> None:
+    """Four coins pay four of ten euros at one euro each, and two of ten at half a euro each."""
+    line = a_line(costs={"coin": coins_for_ten_euros}, price=1000)
+    facts: list[Fact] = [
+        a_grant(quantity=400),
+        a_booking("standup", line),
+        time_passed("2026-03-10 10:00"),
+    ]
+    assert owed_cents == owed_minor(a_record(*facts, book=BOOK))
+
+
+def test_coins_work_beside_hours() -> None:
+    """Hours pay first what they can; coins pay the rest of the same booking."""
+    line = a_line(minutes=120, costs={"minute": 120, "coin": 4000}, price=4000)
+    hour = a_grant("hour", 60, unit="minute")
+    record = a_record(hour, a_grant("coins", 5000), a_booking("standup", line), book=BOOK)
+    assert NOTHING == uncovered(record, "standup")
+    assert (60, 2000) == (used(record, "minute"), used(record, "coin"))
+
+
+@pytest.mark.parametrize(
+    ("starts", "expected"),
+    [
+        ("2026-03-14 23:00", WHOLE),
+        ("2026-03-15 00:00", NOTHING),
+        ("2026-03-31 23:59", NOTHING),
+        ("2026-04-01 00:00", WHOLE),
+    ],
+)
+def test_coins_are_given_from_one_date_to_another(starts: str, expected: tuple[int, int]) -> None:
+    """They pay bookings from the start date on, and none from the end on."""
+    coins = a_grant(valid_from="2026-03-15 00:00", valid_to="2026-04-01 00:00")
+    record = a_record(coins, a_booking("standup", a_line(starts=starts)), book=BOOK)
+    assert expected == uncovered(record, "standup")
+
+
+def test_coins_given_once_are_not_reset() -> None:
+    """What one month leaves of them is there in the next, until they are used up."""
+    facts: list[Fact] = [
+        a_grant(quantity=2000, granted="2026-03-05 12:00"),
+        a_booking("march"),
+        time_passed("2026-05-01 00:00"),
+        a_booking("may", a_line(starts="2026-05-10 10:00"), occurred="2026-05-02 09:00"),
+    ]
+    record = a_record(*facts, book=BOOK)
+    assert (2000, 0) == (used(record, "coin"), remaining(record, "coin"))
+    assert NOTHING == uncovered(record, "may")
+
+
+def test_coins_given_once_that_are_left_expire_after_twelve_months() -> None:
+    """At the end of the day, twelve months on, what is neither held nor drawn is lost."""
+    facts: list[Fact] = [a_grant(quantity=2000, granted="2026-03-05 12:00"), a_booking()]
+    record = a_record(*facts, time_passed("2027-03-05 23:59"), book=BOOK)
+    assert 1000 == remaining(record, "coin")
+    record = a_record(*facts, time_passed("2027-03-06 00:00"), book=BOOK)
+    assert (0, 1000) == (remaining(record, "coin"), record.balances["coin"].expired)
+
+
+def test_a_plan_gives_its_coins_by_itself() -> None:
+    """A renewal of the billing plan is all that it takes."""
+    record = a_record(a_renewal(an_allotment(5000)), a_booking(), book=BOOK)
+    assert (1000, 4000) == (used(record, "coin"), remaining(record, "coin"))
+
+
+def test_a_plans_coins_pay_the_resources_that_were_selected() -> None:
+    """Coins of a plan for the treehouse do not pay the fishbowl."""
+    facts: list[Fact] = [
+        a_renewal(an_allotment(5000, scope=TREEHOUSE)),
+        a_booking("up", a_line(resource="treehouse")),
+        a_booking("down", a_line(resource="fishbowl")),
+    ]
+    record = a_record(*facts, book=BOOK)
+    assert (NOTHING, WHOLE) == (uncovered(record, "up"), uncovered(record, "down"))
+
+
+def test_who_gave_coins_stays_on_record() -> None:
+    """An administrator gives coins by name and with a reason, which the fact keeps."""
+    (fact,) = a_record(a_grant(granted="2026-03-05 12:00"), book=BOOK).facts_of("grant/welcome")
+    assert ("petra", at("2026-03-05 12:00")) == (getattr(fact, "actor", None), fact.occurred_at)
