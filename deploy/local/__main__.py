@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import fcntl
 import logging
 import os
 import shlex
@@ -68,13 +69,28 @@ def _servers() -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def _announced(environment: dict[str, str]) -> Iterator[None]:
-    """Say in a file where the servers are, for the commands of another terminal."""
+    """Say in a file of the user's own where the servers are, for the commands of another terminal.
+
+    Of two runs in one place the first is announced, for as long as it lasts.
+    """
     _RUNNING.parent.mkdir(exist_ok=True)
+    folder = os.open(_RUNNING.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        _log.warning("Another make run is at work here: make send goes to that one.")
+        yield
+        return
+    # It may be there from a run that was killed, and not yet as private.
+    _RUNNING.unlink(missing_ok=True)
+    _RUNNING.touch(mode=0o600)
     _RUNNING.write_text(_exports(environment), encoding="utf-8")
     try:
         yield
     finally:
         _RUNNING.unlink(missing_ok=True)
+        os.close(folder)
 
 
 def _exports(environment: dict[str, str]) -> str:

@@ -142,7 +142,9 @@ class Service:
         """Serve until SIGTERM or Ctrl-C, in a process that is ended if it does not end."""
         spare_the_collector()
         try:
-            health = Health(self, self.settings, self.metrics, self._look)
+            # The clock alone does without Kafka.
+            look = self._look if self._roles & {"inbox", "relay"} else None
+            health = Health(self, self.settings, self.metrics, look)
         except OSError as error:
             _log.error("not_started", reason=f"health port: {error}")
             return ExitCode.USAGE

@@ -8,9 +8,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
 
-from pydantic import AnyHttpUrl, Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from booking_credits.postgres.pool import check_dsn
 
 PREFIX: Final = "BOOKING_CREDITS_"
 
@@ -146,6 +156,12 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take what the caller gives, then the environment, then files of secrets."""
         return init_settings, env_settings, _SecretFiles(settings_cls)
+
+    @field_validator("postgres_dsn")
+    @classmethod
+    def _check_dsn(cls, dsn: SecretStr) -> SecretStr:
+        check_dsn(dsn.get_secret_value())
+        return dsn
 
     @model_validator(mode="after")
     def _check_login(self) -> Self:

@@ -10,6 +10,7 @@ from booking_credits.exit_codes import ExitCode
 from builders import a_booking, a_grant, a_line
 from health.serving import Worker, serving
 from health.test_serve import Place, place
+from local.supervision import free_port
 
 __all__ = ["place"]
 
@@ -46,6 +47,15 @@ async def test_parts_alone_do_what_a_worker_does(place: Place) -> None:
         for worker in workers:
             worker.send(signal.SIGTERM)
         assert [ExitCode.FINISHED] * 3 == [worker.wait(15) for worker in workers]
+
+
+async def test_the_clock_alone_does_without_kafka(place: Place) -> None:
+    """With Kafka away it is ready, and says nothing of a server that it does not ask."""
+    settings = place.settings | {"kafka_bootstrap": f"127.0.0.1:{free_port()}"}
+    with serving(place.directory, command=("clock",), **settings) as clock:
+        clock.wait_until_ready()
+        assert 1 == clock.metric('answers{server="database"}')
+        assert clock.metric('answers{server="kafka"}') is None
 
 
 async def _until(worker: Worker, sample: str, least: float) -> None:

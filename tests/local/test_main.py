@@ -1,7 +1,9 @@
 import os
 import signal
+import stat
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,33 @@ def test_interrupt_is_passed_on_and_so_is_the_status(
         assert "ready demo --once\n" == run.stdout.readline()
         run.send_signal(signal.SIGINT)
         assert 7 == run.wait()
+
+
+def test_where_the_first_of_two_runs_is_is_said_to_its_user_alone(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """The second leaves the file to the first, which takes it away when it ends."""
+    _install_service(tmp_path, _ENDS_AT_INTERRUPT)
+    announced = tmp_path / ".run" / "environment"
+    announced.parent.mkdir()
+    announced.write_text("left by a run that was killed")
+    command = [str(tmp_path / "python"), "-m", "local", "run"]
+    with ExitStack() as started:
+        runs = []
+        for place in ("first", "second"):
+            told = environment | {"BOOKING_CREDITS_TEST_POSTGRES": f"postgresql://me@{place}/db"}
+            run = started.enter_context(
+                subprocess.Popen(command, cwd=tmp_path, env=told, stdout=subprocess.PIPE, text=True)
+            )
+            assert run.stdout is not None
+            assert "ready demo\n" == run.stdout.readline()
+            runs.append(run)
+            assert "me@first/db" in announced.read_text()
+        assert "-rw-------" == stat.filemode(announced.stat().st_mode)
+        for run, stays in zip(reversed(runs), (True, False), strict=True):
+            run.send_signal(signal.SIGINT)
+            assert 7 == run.wait()
+            assert stays == announced.exists()
 
 
 def test_servers_say_where_they_are(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from booking_credits.kafka_access import broker_security, client_options
 from booking_credits.settings import Settings, read_settings
 
 _PREFIX = "BOOKING_CREDITS_"
+_TLS = "postgresql://db/ledger?sslmode=verify-full&sslrootcert="
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,15 @@ def test_check_accepts_what_can_be_used() -> None:
         ("KAFKA_CA_FILE", "/no/such/file", "BOOKING_CREDITS_KAFKA_CA_FILE: Path does not point to"),
         ("POSTGRES_DSN_FILE", "/no/such/file", "/no/such/file: No such file or directory"),
         ("POLICIES", "/no/such/file", "/no/such/file"),
+        (
+            "POSTGRES_DSN",
+            "booking_credits",
+            "BOOKING_CREDITS_POSTGRES_DSN: not of the form postgres",
+        ),
+        ("POSTGRES_DSN", "postgresql://db:port/ledger", "DSN: not of the form postgresql://user"),
+        ("POSTGRES_DSN", "postgresql://db/ledger?sslmode=mostly", "DSN: not of the form postgres"),
+        ("POSTGRES_DSN", f"{_TLS}/no/such/file", "DSN: its TLS files cannot be used: No such file"),
+        ("POSTGRES_DSN", f"{_TLS}{__file__}", "DSN: its TLS files cannot be used: [X509"),
     ],
 )
 def test_check_says_what_cannot_be_used(
@@ -78,6 +88,18 @@ def test_check_says_what_cannot_be_used(
     said = _run("check")
     assert 2 == said.exit_code
     assert problem in said.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize("command", ["serve", "verify", "migrate", "clock"])
+def test_an_address_that_cannot_be_read_is_a_matter_of_settings(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code is that of a slip in the settings, and no part of a password is repeated."""
+    monkeypatch.setenv(f"{_PREFIX}POSTGRES_DSN", "postgresql://dora:hunter2/too@db/ledger")
+    said = CliRunner().invoke(app, [command])
+    assert 2 == said.exit_code
+    assert "BOOKING_CREDITS_POSTGRES_DSN: not of the form" in said.output
+    assert "hunter2" not in said.output
 
 
 def test_check_finds_an_authority_that_is_none(

@@ -32,17 +32,17 @@ class Health:
         worker: Watched,
         settings: Settings,
         metrics: Metrics,
-        consumer_factory: Callable[[], AIOKafkaConsumer],
+        consumer_factory: Callable[[], AIOKafkaConsumer] | None,
     ) -> None:
-        """Watch a worker; the factory makes consumers without a group. Raises OSError for a port.
+        """Watch a worker, which has one health in its life. Raises OSError for a port.
 
-        A worker has one health in its life.
+        The factory makes consumers without a group; None for a worker that does without Kafka.
         """
         self._shutdown_seconds = settings.shutdown_seconds
         self._monitor = Monitor(
             worker,
             DatabaseProbe(settings.postgres_dsn.get_secret_value(), shards=SHARDS),
-            KafkaProbe(consumer_factory),
+            None if consumer_factory is None else KafkaProbe(consumer_factory),
             settings.audit_seconds,
         )
         self._watchdog = Watchdog(

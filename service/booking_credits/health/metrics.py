@@ -111,7 +111,9 @@ class _Asked(Collector):
         now = time.monotonic()
         stalled = vitals.age_seconds(now)
         yield _gauge("ready", "Whether the worker can do its work.", not vitals.unready(now))
-        servers = {"database": vitals.database_answers, "kafka": vitals.kafka_answers}
+        servers = {"database": vitals.database_answers}
+        if vitals.kafka_answers is not None:
+            servers["kafka"] = vitals.kafka_answers
         yield _gauges("answers", "Whether a server answers.", "server", servers)
         delay = max(vitals.loop_delay_seconds, stalled - 1)
         yield _gauge("event_loop_delay_seconds", "How late the event loop runs.", delay)

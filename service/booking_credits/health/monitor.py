@@ -76,9 +76,16 @@ class Monitor:
     """Keeps `vitals`, which any thread may read."""
 
     def __init__(
-        self, worker: Watched, database: DatabaseProbe, kafka: KafkaProbe, audit_seconds: float
+        self,
+        worker: Watched,
+        database: DatabaseProbe,
+        kafka: KafkaProbe | None,
+        audit_seconds: float,
     ) -> None:
-        """Watch a worker by probes; the ledger is audited every so many seconds, 0 for never."""
+        """Watch a worker by probes, without Kafka where there is none.
+
+        The ledger is audited every so many seconds, 0 for never.
+        """
         self.vitals = Vitals(time.monotonic())
         self._worker = worker
         self._database = database
@@ -103,7 +110,8 @@ class Monitor:
             task.cancel()
         await asyncio.wait(self._tasks)
         self._database.close()
-        await self._kafka.close()
+        if self._kafka is not None:
+            await self._kafka.close()
 
     def beat(self, loop_delay_seconds: float) -> None:
         """Take the vitals."""
@@ -115,12 +123,17 @@ class Monitor:
             phase=self._worker.phase,
             loop_delay_seconds=loop_delay_seconds,
             database_answers=now - self._database_answered_at < _ANSWERED_SECONDS,
-            kafka_answers=now - self._kafka_answered_at < _ANSWERED_SECONDS,
+            kafka_answers=self._kafka_answers(now),
             reading=self._reading(),
             publishing=publishing_of(self._worker.relay),
             outlook=self._outlook,
             violations=self._violations,
         )
+
+    def _kafka_answers(self, now: float) -> bool | None:
+        if self._kafka is None:
+            return None
+        return now - self._kafka_answered_at < _ANSWERED_SECONDS
 
     def _reading(self) -> Reading:
         try:
@@ -143,8 +156,9 @@ class Monitor:
         self._database_answered_at = time.monotonic()
 
     async def _ask_kafka(self) -> None:
-        await self._kafka.ask()
-        self._kafka_answered_at = time.monotonic()
+        if self._kafka is not None:
+            await self._kafka.ask()
+            self._kafka_answered_at = time.monotonic()
 
     async def _audit(self) -> None:
         violations = await self._database.audit()

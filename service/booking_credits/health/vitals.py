@@ -56,8 +56,8 @@ class Publishing:
 class Vitals:
     """How a worker is. `taken_at` is of the monotonic clock, `beat` counts up.
 
-    `outlook` is the last that the database gave, and `violations` what its last audit found: None
-    before the first.
+    `kafka_answers` is None for a worker that does without Kafka. `outlook` is the last that the
+    database gave, and `violations` what its last audit found: None before the first.
     """
 
     taken_at: float
@@ -65,7 +65,7 @@ class Vitals:
     phase: Phase = "starting"
     loop_delay_seconds: float = 0.0
     database_answers: bool = False
-    kafka_answers: bool = False
+    kafka_answers: bool | None = False
     reading: Reading = field(default_factory=Reading)
     publishing: Publishing = field(default_factory=Publishing)
     outlook: Outlook = field(default_factory=Outlook)
@@ -80,7 +80,7 @@ class Vitals:
         checks = {
             self.phase: self.phase == "serving",
             "database": self.database_answers,
-            "kafka": self.kafka_answers,
+            "kafka": self.kafka_answers is not False,
             "event loop": self.age_seconds(now) < FRESH_SECONDS,
         }
         return [name for name, is_well in checks.items() if not is_well]

@@ -153,7 +153,7 @@ def _fetched(vitals: Vitals) -> Hashable | None:
 
 def _may_poll(vitals: Vitals) -> bool:
     is_idle = vitals.reading.runs and vitals.reading.batch_began_at is None
-    return vitals.phase == "serving" and vitals.kafka_answers and is_idle
+    return vitals.phase == "serving" and bool(vitals.kafka_answers) and is_idle
 
 
 def _batch(vitals: Vitals) -> Hashable | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
+from asyncpg.connect_utils import _parse_connect_dsn_and_args  # type: ignore[attr-defined]
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -13,6 +15,26 @@ Pool: TypeAlias = "asyncpg.Pool[Record]"
 Connection: TypeAlias = "asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]"
 
 WORKER_ROLE = "booking_credits_worker"
+_FORM = "postgresql://user:password@host:port/database?sslmode=mode"
+
+
+class DsnFault(ValueError):
+    """An address that cannot be used; it is not repeated, as a password may stand anywhere."""
+
+
+def check_dsn(dsn: str) -> None:
+    """Return where an address can be connected to, if someone answers there.
+
+    Raises:
+        DsnFault: it cannot be read, or names files that cannot be.
+    """
+    names = signature(_parse_connect_dsn_and_args).parameters
+    try:
+        _parse_connect_dsn_and_args(**dict.fromkeys(names) | {"dsn": dsn})
+    except ValueError:
+        raise DsnFault(f"not of the form {_FORM}, / # @ in a password as %2F %23 %40") from None
+    except OSError as error:
+        raise DsnFault(f"its TLS files cannot be used: {error.strerror or error}") from None
 
 
 async def open_pool(  # noqa: PLR0913 - each named at the call
