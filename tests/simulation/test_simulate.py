@@ -166,6 +166,18 @@ def test_options_that_cannot_be_used_are_named(
     assert said in result.stderr
 
 
+def test_every_booking_can_be_explained(tmp_path: Path) -> None:
+    """Instead of events there is a tree for each booking, down to the lines of the file."""
+    lines = [_opens(), _grants(), _books("standup"), _books("planning")]
+    explained = _simulate(tmp_path, *lines, options=["--explain"]).stdout
+    assert [
+        "Booking planning of acorn: 1 line stands",
+        "Booking standup of acorn: 1 line stands",
+    ] == [line for line in explained.splitlines() if line.startswith("Booking")]
+    assert "2 credit held from grant pack" in explained
+    assert "event grant/pack of tests" in explained
+
+
 def _simulate(tmp_path: Path, *lines: Json | str, options: list[str] | None = None) -> Result:
     written = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     file = tmp_path / "events.jsonl"

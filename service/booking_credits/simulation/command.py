@@ -11,12 +11,14 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
+from booking_credits.enquiries.answers import TreeAnswer
 from booking_credits.exit_codes import ExitCode
 from booking_credits.ledger.policies import PolicyBook
+from booking_credits.output import Output
 from booking_credits.policy_file import PolicyFileError, load_policies
 from booking_credits.posting.batch import Arrival
 from booking_credits.simulation.lines import Line, read_lines, write_event
-from booking_credits.simulation.simulation import Refused, Simulation, Told
+from booking_credits.simulation.simulation import Published, Refused, Simulation
 from booking_credits_contracts.times import Instant
 
 
@@ -45,6 +47,9 @@ def simulate(
         datetime | None,
         typer.Option(parser=_instant, metavar="INSTANT", help="Let time pass until then at last."),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why each booking is paid as it is, instead.")
+    ] = False,
 ) -> None:
     """Write what the service would publish for a file of events; no server is needed.
 
@@ -55,11 +60,14 @@ def simulate(
     simulation = Simulation(book)
     refused = 0
     for where, what in _play(simulation, lines, until):
-        if isinstance(what, Told):
-            typer.echo(write_event(what))
-        else:
+        if isinstance(what, Refused):
             refused += 1
             typer.echo(f"{where}: {what.reason}: {what.detail}", err=True)
+        elif not explain:
+            typer.echo(write_event(what))
+    if explain:
+        for answer in _explanations(simulation):
+            typer.echo(answer.text(Output.table), nl=False)
     counts = f"{len(lines)} events, {simulation.duplicates} duplicates, {refused} refused"
     typer.echo(counts, err=True)
     raise typer.Exit(ExitCode.DATA_REFUSED if refused else ExitCode.FINISHED)
@@ -67,7 +75,7 @@ def simulate(
 
 def _play(
     simulation: Simulation, lines: Iterable[Line], until: datetime | None
-) -> Iterator[tuple[str, Told | Refused]]:
+) -> Iterator[tuple[str, Published | Refused]]:
     """Let everything happen; each thing comes with the place that it is from."""
     for line in lines:
         content = line.content
@@ -80,6 +88,11 @@ def _play(
             yield f"line {line.number}", what
     for what in simulation.pass_time(until or simulation.now):
         yield "after the last line", what
+
+
+def _explanations(simulation: Simulation) -> Iterator[TreeAnswer]:
+    for account_id, journal in sorted(simulation.journals.items()):
+        yield from journal.explanations(simulation.records[account_id], simulation.now)
 
 
 def _leave_out(lines: list[Line], event_ids: frozenset[str]) -> list[Line]:

@@ -18,7 +18,7 @@ from booking_credits.inbox.reading import read_record
 from booking_credits.ledger.calendars import EVER
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.posting.batch import Arrival, DeadLetter, Origin
-from booking_credits.simulation.simulation import Refused, Told
+from booking_credits.simulation.simulation import Published, Refused
 from booking_credits_contracts.times import Instant
 
 # What the relay says that it is.
@@ -49,16 +49,16 @@ def read_lines(lines: Iterable[bytes], book: PolicyBook) -> Iterator[Line]:
             yield _line(number, value, book)
 
 
-def write_event(told: Told) -> str:
+def write_event(published: Published) -> str:
     """Write an event with the attributes that it is published with, around the same payload."""
-    rendered = told.rendered
+    rendered = published.rendered
     attributes = {
         "specversion": "1.0",
         "id": str(rendered.event_id),
         "source": SOURCE,
         "type": rendered.type,
-        "time": told.recorded_at,
-        "subject": told.account_id,
+        "time": published.recorded_at,
+        "subject": published.account_id,
         "datacontenttype": "application/json",
     }
     return f'{to_json(attributes).decode()[:-1]},"data":{rendered.payload}}}'

@@ -20,6 +20,7 @@ from booking_credits.ledger.facts import BookingRevised, BookingStarted
 from booking_credits.ledger.settlement import settle
 from booking_credits.outbox.rendering import render
 from booking_credits.posting.batch import CLOCK_SOURCE
+from booking_credits.simulation.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ EventKey: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Published:
     """An event that would be published about an account, and when its cause was recorded."""
 
     account_id: str
@@ -50,25 +51,29 @@ class Refused:
 
 
 class Simulation:
-    """The service in memory; `now` is the latest instant that it was told of."""
+    """The service in memory; `now` is the latest instant that it was told of.
+
+    `records` and `journals` are the accounts', and what happened in them, by the account's id.
+    """
 
     def __init__(self, book: PolicyBook) -> None:
         """Begin with no accounts, at the beginning of time."""
         self.now = EVER
         self.duplicates = 0
         self._book = book
-        self._records: dict[str, AccountRecord] = {}
+        self.records: dict[str, AccountRecord] = {}
+        self.journals: dict[str, Journal] = {}
         self._hashes: dict[EventKey, bytes] = {}
         self._owners: dict[str, str] = {}
         self._due: list[tuple[datetime, str]] = []
 
-    def arrive(self, arrival: Arrival, at: datetime) -> Iterator[Told | Refused]:
+    def arrive(self, arrival: Arrival, at: datetime) -> Iterator[Published | Refused]:
         """Let an event arrive at an instant; where that has passed already, it arrives now."""
         yield from self.pass_time(at)
         yield from self._register(replace(arrival, recorded_at=self.now))
         yield from self.pass_time(self.now)
 
-    def pass_time(self, until: datetime) -> Iterator[Told | Refused]:
+    def pass_time(self, until: datetime) -> Iterator[Published | Refused]:
         """Post what becomes due up to an instant, in order."""
         until = max(until, self.now)
         while self._due and self._due[0][0] <= until:
@@ -77,7 +82,7 @@ class Simulation:
             yield from self._post(tick(account_id, due_at, self.now))
         self.now = until
 
-    def _register(self, arrival: Arrival) -> Iterator[Told | Refused]:
+    def _register(self, arrival: Arrival) -> Iterator[Published | Refused]:
         """Post an event that is news and that the directories have nothing against."""
         fact, key = arrival.fact, (arrival.source, arrival.event_id)
         digest = self._hashes.get(key)
@@ -98,10 +103,10 @@ class Simulation:
             self._hashes[key] = arrival.payload_hash
         yield from told
 
-    def _post(self, arrival: Arrival) -> list[Told | Refused]:
+    def _post(self, arrival: Arrival) -> list[Published | Refused]:
         """Settle a fact that is news; whatever it breaks is its own and leaves no trace."""
         account_id, fact = arrival.account_id, arrival.fact
-        record = self._records.setdefault(account_id, AccountRecord(account_id, self._book))
+        record = self.records.setdefault(account_id, AccountRecord(account_id, self._book))
         admission = admit(record.facts_of(fact.subject), fact)
         if admission == "duplicate":
             self.duplicates += arrival.source != CLOCK_SOURCE
@@ -115,5 +120,6 @@ class Simulation:
             return [Refused("unpostable", type(error).__name__)]
         for due_at in due_instants(record, outcome):
             heappush(self._due, (due_at, account_id))
+        self.journals.setdefault(account_id, Journal()).note(arrival, outcome)
         record.accept(outcome)
-        return [Told(account_id, arrival.recorded_at, part) for part in rendered]
+        return [Published(account_id, arrival.recorded_at, part) for part in rendered]
