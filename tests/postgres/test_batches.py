@@ -63,7 +63,7 @@ async def test_however_a_history_is_cut_the_rows_are_those_of_the_pure_core(
     """Entries, announcements, charges, grants and obligations equal the core's, byte for byte."""
     book, facts, again, sizes, page_size = cut
     account_id = f"account-{next(ACCOUNTS)}"
-    arrivals = [arrival(_of(as_published(fact), account_id), account_id) for fact in facts]
+    arrivals = [arrival(named_after(as_published(fact), account_id), account_id) for fact in facts]
     arrivals += [arrivals[index] for index in again]
     record, expected = _expected(account_id, book, arrivals)
 
@@ -95,7 +95,7 @@ def _unlike(
     return [pair for pair in zip_longest(expected, actual) if pair[0] != pair[1]]
 
 
-def _of(fact: Fact, account_id: str) -> Fact:
+def named_after(fact: Fact, account_id: str) -> Fact:
     """Name bookings after the account: a booking belongs to one for life."""
     if isinstance(fact, BookingRevised | BookingStarted):
         return replace(fact, booking_id=f"{account_id}-{fact.booking_id}")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import to_jsonable_python
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from booking_credits.enquiries.wording import instant_text
+from booking_credits.enquiries.wording import instant_text, money_text
 from booking_credits.output import Json, Output, csv_text, json_lines, json_text, screen_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import TypeAlias
 
     from booking_credits.enquiries.explanation import Node
@@ -111,6 +112,20 @@ def _table(title: str, rows: Rows, zone: str) -> Table:
     return table
 
 
+# What has a shape of its own on the wire reads better in words.
+_WRITTEN: Final[Mapping[frozenset[str], Callable[[Json], str]]] = MappingProxyType(
+    {
+        frozenset({"grant_id", "unit", "quantity"}): lambda take: (
+            f"{take['quantity']} {take['unit']} of {take['grant_id']}"
+        ),
+        frozenset({"amount_minor", "currency"}): lambda money: money_text(**money),
+        frozenset({"reason", "grants"}): lambda refusal: " ".join(
+            (refusal["reason"], ", ".join(refusal["grants"]))
+        ).strip(),
+    }
+)
+
+
 def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
@@ -120,6 +135,8 @@ def _shown(value: Any, zone: str) -> str:
     if isinstance(value, datetime):
         return instant_text(value, zone)
     if isinstance(value, dict):
+        if (written := _WRITTEN.get(frozenset(value))) is not None:
+            return written(value)
         return ", ".join(f"{name} {_shown(each, zone)}" for name, each in value.items())
     if isinstance(value, list | tuple):
         return "; ".join(_shown(each, zone) for each in value)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn, Protocol, TypeAlias
 
 import typer
 
 from booking_credits.enquiries.explaining import explain_booking
+from booking_credits.enquiries.quoting import NotQuotable
+from booking_credits.enquiries.quoting import quote as ask_quote
 from booking_credits.enquiries.session import NotFound, Session
 from booking_credits.exit_codes import ExitCode
 from booking_credits.output import Output
@@ -53,6 +56,26 @@ def explain(
     _answer(output, lambda session: explain_booking(session, account, booking, line))
 
 
+@app.command()
+def quote(
+    account: Account,
+    file: Annotated[Path, typer.Argument(help="The event: a CloudEvent in structured mode.")],
+    *,
+    output: Form = Output.table,
+) -> None:
+    """Say what an event would change that has not happened, such as a booking's being made."""
+    try:
+        event = file.read_bytes()
+    except OSError as failure:
+        _refuse(str(failure))
+    _answer(output, lambda session: ask_quote(session, account, event))
+
+
+def _refuse(reason: str) -> NoReturn:
+    typer.echo(reason, err=True)
+    raise typer.Exit(ExitCode.USAGE) from None
+
+
 def _answer(output: Output, ask: Callable[[Session], Awaitable[Written]]) -> None:
     """Write the answer to a question, or say what is in the way and stop."""
     configure_logs("auto", logging.ERROR)
@@ -60,9 +83,8 @@ def _answer(output: Output, ask: Callable[[Session], Awaitable[Written]]) -> Non
         settings = read_settings()
         book = load_policies(settings.policies)
         text = asyncio.run(_look(settings, book, output, ask))
-    except (SettingsFault, PolicyFileError, NotFound) as fault:
-        typer.echo(str(fault), err=True)
-        raise typer.Exit(ExitCode.USAGE) from None
+    except (SettingsFault, PolicyFileError, NotFound, NotQuotable) as fault:
+        _refuse(str(fault))
     except DATABASE_FAULTS as failure:
         typer.echo(f"no answer: {type(failure).__name__} {failure}", err=True)
         raise typer.Exit(ExitCode.UNAVAILABLE) from None

@@ -52,3 +52,9 @@ async def entries_of_booking(connection: Connection, account_id: str, booking_id
 async def overages_of_booking(connection: Connection, account_id: str, booking_id: str) -> Rows:
     """Read every revision of what a booking owes, in the order in which they were announced."""
     return await connection.fetch(_SQL["overages_of_booking"], account_id, booking_id)
+
+
+async def account_of_booking(connection: Connection, booking_id: str) -> str | None:
+    """Say whose a booking is, if anyone named it yet."""
+    owner: str | None = await connection.fetchval(_SQL["account_of_booking"], booking_id)
+    return owner

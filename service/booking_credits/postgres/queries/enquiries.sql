@@ -29,3 +29,7 @@ from announcements
 where account_id = $1 and type = 'overage-detected' and part = 1
     and payload ->> 'booking_id' = $2
 order by sequence
+
+-- name: account_of_booking
+-- $1 booking.
+select account_id from bookings where booking_id = $1
