@@ -226,7 +226,18 @@ class RequestRejected(LedgerEvent):
     in_the_way: tuple[LineInTheWay, ...]
 
 
-PublishedData = BalanceChanged | OverageDetected | CoverageDecided | RequestRejected
+class CreditsExpiring(LedgerEvent):
+    """`credits-expiring`: what of a grant is neither held nor drawn, some days before its end."""
+
+    grant_id: LongId
+    unit: Id
+    quantity: Quantity
+    expires_at: Instant
+
+
+PublishedData = (
+    BalanceChanged | OverageDetected | CoverageDecided | RequestRejected | CreditsExpiring
+)
 
 PUBLISHED: Final[Mapping[str, type[PublishedData]]] = MappingProxyType(
     {
@@ -234,6 +245,7 @@ PUBLISHED: Final[Mapping[str, type[PublishedData]]] = MappingProxyType(
         "overage-detected": OverageDetected,
         "coverage-decided": CoverageDecided,
         "request-rejected": RequestRejected,
+        "credits-expiring": CreditsExpiring,
     }
 )
 """The data of each event type that the service publishes."""

@@ -73,6 +73,7 @@ class _Version(_Table):
     one_time_months: Annotated[int, Field(ge=1, le=1200)] | None = None
     excluded_product_groups: Annotated[frozenset[str], Field(strict=False)] = frozenset()
     discounts_combine: bool = True
+    expiry_notice_days: Annotated[int, Field(ge=1, le=366)] | None = None
 
 
 class _File(_Table):

@@ -8,10 +8,11 @@ and policies are welcome: nothing on record names them.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from datetime import date
 from typing import TYPE_CHECKING
 
+from booking_credits.ledger.policies import Policy
 from booking_credits.postgres.policy_rules import record_rules, recorded_rules
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.postgres.pool import Connection
 
+_USUAL = {field.name: field.default for field in fields(Policy) if field.default is not MISSING}
 _WELCOME = ("unit ", "policy ")
 
 
@@ -51,10 +53,17 @@ def rules_of(book: PolicyBook) -> dict[str, str]:
     rules.update((f"unit {name}", asdict(unit)) for name, unit in book.units.items())
     rules.update((f"location {name}", policy) for name, policy in book.locations.items())
     for name, versions in book.policies.items():
-        rules[f"policy {name}"] = [asdict(version) for version in versions]
+        rules[f"policy {name}"] = [_rule_of(version) for version in versions]
     return {
         name: json.dumps(rule, sort_keys=True, default=_plain)
         for name, rule in sorted(rules.items())
+    }
+
+
+def _rule_of(version: Policy) -> dict[str, object]:
+    """Leave out what is usual, which rules on record from before there was a choice are as well."""
+    return {
+        name: value for name, value in asdict(version).items() if value != _USUAL.get(name, ...)
     }
 
 

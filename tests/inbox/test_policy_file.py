@@ -100,6 +100,14 @@ def test_the_digest_tells_rules_apart(old: str, new: str) -> None:
     )
 
 
+def test_a_value_that_is_usual_is_no_rule() -> None:
+    """A ledger from before there was such a value goes on, as long as it stays as it was."""
+    asked = TEXT.replace("draw_on", "expiry_notice_days = 7\ndraw_on", 1)
+
+    assert "expiry_notice_days" not in str(rules_of(read_policies(TEXT, "a")))
+    assert rules_of(read_policies(TEXT, "a")) != rules_of(read_policies(asked, "a"))
+
+
 def test_the_digest_says_nothing_of_how_the_rules_are_written() -> None:
     """The same instant in another offset, a comment, a default spelled out: the same rules."""
     written = TEXT.replace("2026-06-01T00:00:00+02:00", "2026-05-31T22:00:00Z # summer")

@@ -84,7 +84,13 @@ _LATER_PACKS = replace(
 BOOKS: tuple[PolicyBook, ...] = (
     a_book(policy="coins"),
     a_book(policy="tenant", cycle="quarter", zone="America/New_York"),
-    a_book(policy="packs", zone="Asia/Kathmandu", anchor="2026-01-31"),
+    a_book(
+        replace(PACKS, expiry_notice_days=1),
+        *(COINS, TENANT),
+        policy="packs",
+        zone="Asia/Kathmandu",
+        anchor="2026-01-31",
+    ),
     a_book(COINS, _LATER_COINS, TENANT, PACKS, _LATER_PACKS, locations={"mill": "tenant"}),
     a_book(
         *(COINS, _LATER_COINS, TENANT, PACKS, _LATER_PACKS),

@@ -102,6 +102,6 @@ def tick(account_id: str, due_at: datetime, recorded_at: datetime) -> Arrival:
     """Make the arrival of an instant that has passed for an account."""
     event_id = f"{account_id}/{due_at.isoformat()}"
     digest = sha256(event_id.encode()).digest()
-    return Arrival(
-        account_id, TimePassed(due_at), TYPE, CLOCK_SOURCE, event_id, "{}", digest, recorded_at
-    )
+    payload = f'{{"noticed_at":"{recorded_at.isoformat()}"}}'
+    fact = TimePassed(due_at, recorded_at)
+    return Arrival(account_id, fact, TYPE, CLOCK_SOURCE, event_id, payload, digest, recorded_at)

@@ -10,6 +10,7 @@ from rich.text import Text
 from booking_credits_contracts import (
     BalanceChanged,
     CoverageDecided,
+    CreditsExpiring,
     OverageDetected,
     RequestRejected,
 )
@@ -55,14 +56,7 @@ class Screen:
     ) -> None:
         """Write what subscribers were told, and what was refused and why."""
         for event in published:
-            if isinstance(event, BalanceChanged):
-                self._show_balance(event)
-            elif isinstance(event, OverageDetected):
-                self._show_overage(event)
-            elif isinstance(event, CoverageDecided):
-                self._show_decision(event)
-            else:
-                self._show_rejection(event)
+            self._show_event(event)
         for reason, detail in refused:
             self.say(f"  refused   {reason}: {detail}", "red")
         if not published and not refused:
@@ -101,6 +95,19 @@ class Screen:
         )
         self.say("  make send FILE=contracts/examples/send/booking-created.json", "bold")
 
+    def _show_event(self, event: PublishedData) -> None:
+        match event:
+            case BalanceChanged():
+                self._show_balance(event)
+            case OverageDetected():
+                self._show_overage(event)
+            case CoverageDecided():
+                self._show_decision(event)
+            case RequestRejected():
+                self._show_rejection(event)
+            case CreditsExpiring():
+                self._show_notice(event)
+
     def _show_balance(self, event: BalanceChanged) -> None:
         for entry in event.entries:
             line = f" for {entry.booking_id}/{entry.line}" if entry.booking_id else ""
@@ -138,6 +145,13 @@ class Screen:
         bookings = ", ".join(f"{line.booking_id}/{line.line}" for line in event.in_the_way)
         self.say(
             f"  rejected  {event.request} of {event.grant_id}: {event.reason} by {bookings}", "red"
+        )
+
+    def _show_notice(self, event: CreditsExpiring) -> None:
+        self.say(
+            f"  notice    {event.quantity} {event.unit} of {event.grant_id}"
+            f" expire on {event.expires_at:%d %B, %H:%M}",
+            "yellow",
         )
 
 

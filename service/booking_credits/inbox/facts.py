@@ -230,8 +230,8 @@ def _account(data: Data, occurred_at: datetime, book: PolicyBook) -> AccountDesc
     )
 
 
-def _time(_data: Data, occurred_at: datetime, _book: PolicyBook) -> TimePassed:
-    return TimePassed(occurred_at)
+def _time(data: Data, occurred_at: datetime, _book: PolicyBook) -> TimePassed:
+    return TimePassed(occurred_at, _instant_or_none(data.get("noticed_at")))
 
 
 def _instant_or_none(text: str | None) -> datetime | None:

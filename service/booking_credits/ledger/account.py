@@ -62,9 +62,10 @@ class GrantsEndingAfter:
 
 @dataclass(frozen=True, slots=True)
 class DueBy:
-    """Wanted: the charges that time changes by an instant, and the grants that end by it."""
+    """Wanted: the charges that time changes by an instant, and the grants that end by another."""
 
     instant: datetime
+    last_end: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +231,11 @@ class AccountRecord:
         if not self.reach.whole:
             raise NotLoaded(Everything())
 
-    def due_by(self, instant: datetime) -> tuple[list[LineKey], list[str]]:
-        """Return the charges that time changes by an instant, and the grants that end by it."""
+    def due_by(self, instant: datetime, last_end: datetime) -> tuple[list[LineKey], list[str]]:
+        """Return the charges that time changes, and the grants that end, by an instant."""
         through = self.reach.due_through
         if not self.reach.whole and (through is None or through < instant):
-            raise NotLoaded(DueBy(instant))
+            raise NotLoaded(DueBy(instant, last_end))
         keys = [k for k, c in self.charges.items() if c.due_at and c.due_at <= instant]
         ended = [
             grant_id

@@ -111,7 +111,20 @@ class RequestRejected:
     in_the_way: tuple[LineKey, ...]
 
 
-Content: TypeAlias = BalanceChanged | OverageDetected | CoverageDecided | RequestRejected
+@dataclass(frozen=True, slots=True)
+class CreditsExpiring:
+    """What of a grant nobody has taken and nobody will be able to take after its end."""
+
+    kind: ClassVar[Kind] = "credits-expiring"
+    grant_id: str
+    unit: str
+    quantity: int
+    expires_at: datetime
+
+
+Content: TypeAlias = (
+    BalanceChanged | OverageDetected | CoverageDecided | RequestRejected | CreditsExpiring
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,11 @@ def local_date(instant: datetime, zone: str) -> date:
     return instant.astimezone(ZoneInfo(zone)).date()
 
 
+def days_before(instant: datetime, days: int, zone: str) -> datetime:
+    """Return the instant so many local days earlier, at the same time of day."""
+    return (instant.astimezone(ZoneInfo(zone)) - timedelta(days=days)).astimezone(UTC)
+
+
 @lru_cache(maxsize=4096)
 def add_months(day: date, months: int) -> date:
     """Move a date by months, clamped to the month's length."""

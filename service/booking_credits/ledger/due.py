@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from booking_credits.ledger.notices import notice_at
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from booking_credits.ledger.account import AccountRecord, Outcome
+    from booking_credits.ledger.calendars import Timeline
+    from booking_credits.ledger.grants import Grant
 
 
 def due_instants(record: AccountRecord, outcome: Outcome) -> Iterator[datetime]:
@@ -21,9 +25,22 @@ def due_instants(record: AccountRecord, outcome: Outcome) -> Iterator[datetime]:
         due_at = None if charge is None else charge.due_at
         if due_at is not None and (before is None or before.due_at != due_at):
             yield due_at
-    for grant_id, after in outcome.grants.items():
+    for instant in _instants_of_grants(record, outcome):
+        if outcome.present is None or outcome.present < instant:
+            yield instant
+
+
+def _instants_of_grants(record: AccountRecord, outcome: Outcome) -> Iterator[datetime]:
+    """Yield when grants end, and when that is announced, where either is news."""
+    after, same_terms = outcome.grants, outcome.timeline is record.timeline
+    for grant_id in after if same_terms else {**record.grants, **after}:
         known = record.grants.get(grant_id)
-        ends_at = after.grant.to_at
-        is_news = known is None or known.grant.to_at != ends_at
-        if ends_at is not None and is_news and not after.grant.has_ended(outcome.present):
-            yield ends_at
+        grant = after[grant_id].grant if grant_id in after else record.grants[grant_id].grant
+        if known is not None and known.grant is grant and same_terms:
+            continue
+        before = () if known is None else _instants_of(known.grant, record.timeline)
+        yield from (i for i in _instants_of(grant, outcome.timeline) if i not in before)
+
+
+def _instants_of(grant: Grant, timeline: Timeline) -> tuple[datetime, ...]:
+    return tuple(at for at in (grant.to_at, notice_at(grant, timeline)) if at is not None)

@@ -229,9 +229,13 @@ class AccountDescribed:
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """The clock posted this instant: what was due by then has happened."""
+    """The clock posted this instant: what was due by then has happened.
+
+    `noticed_at` is when the clock got to it, which is later where it had stood still.
+    """
 
     occurred_at: datetime
+    noticed_at: datetime | None = None
 
     @property
     def subject(self) -> str:

@@ -38,6 +38,7 @@ class Policy:
     one_time_months: int | None
     excluded_product_groups: frozenset[str]
     discounts_combine: bool
+    expiry_notice_days: int | None = None
 
     @property
     def charges_in_booking_order(self) -> bool:

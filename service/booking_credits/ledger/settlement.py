@@ -31,6 +31,7 @@ from booking_credits.ledger.facts import (
     TimePassed,
 )
 from booking_credits.ledger.grants import grants_of, ids_of
+from booking_credits.ledger.notices import expiring, furthest_end
 from booking_credits.ledger.obligations import revise_obligations
 from booking_credits.ledger.reasons import refusals
 from booking_credits.ledger.walk import Change, walk
@@ -69,6 +70,7 @@ def settle(record: AccountRecord, fact: Fact) -> Outcome:
         *balances,
         *(OverageDetected(o, status, by, reading.refusals_of(o)) for o, status, by in revised),
         *reading.decisions(fact),
+        *expiring(record, fact, grant_records),
     ]
     announcements, numbers = _number(record.numbers, len(entries), contents)
     return Outcome(
@@ -93,7 +95,8 @@ def _change(record: AccountRecord, fact: Fact) -> Change:
     if isinstance(fact, GRANT_FACTS):
         return Change(timeline, present, {}, _named_grants(record, fact))
     if isinstance(fact, TimePassed):
-        due, ended = record.due_by(fact.occurred_at)
+        last_end = furthest_end(fact.occurred_at, timeline)
+        due, ended = record.due_by(fact.occurred_at, last_end)
         lines = {key: record.charges[key].standing for key in due}
         grants = {grant_id: record.grants[grant_id].grant for grant_id in ended}
         return Change(timeline, fact.occurred_at, lines, grants)

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from booking_credits.ledger.announcements import (
     BalanceChanged,
     CoverageDecided,
+    CreditsExpiring,
     OverageDetected,
     RequestRejected,
 )
@@ -113,6 +114,8 @@ class _Renderer:
                 return self._coverage(decided)
             case RequestRejected() as rejected:
                 return _rejection(rejected)
+            case CreditsExpiring() as notice:
+                return self._notice(notice)
 
     def _balance(self, changed: BalanceChanged) -> Json:
         scale = self._book.units[changed.unit].scale
@@ -154,6 +157,14 @@ class _Renderer:
             "revision": decided.revision,
             "status": _booking_status(lines),
             "lines": lines,
+        }
+
+    def _notice(self, notice: CreditsExpiring) -> Json:
+        return {
+            "grant_id": notice.grant_id,
+            "unit": notice.unit,
+            "quantity": decimal_text(notice.quantity, self._book.units[notice.unit].scale),
+            "expires_at": notice.expires_at,
         }
 
     def _grant(self, grant_id: str) -> Grant:

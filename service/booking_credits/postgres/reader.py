@@ -163,7 +163,8 @@ class LedgerReader:
         ids, instants = [r.account_id for r, _ in asked], [need.instant for _, need in asked]
         rows = await self._fetch("bookings_due_by", ids, instants)
         await self._read_bookings((row["account_id"], row["booking_id"]) for row in rows)
-        await self._read_grants("grants_ended_by", ids, instants)
+        last_ends = [need.last_end for _, need in asked]
+        await self._read_grants("grants_ended_by", ids, last_ends)
         for record, need in asked:
             record.reach.due_through = need.instant
 

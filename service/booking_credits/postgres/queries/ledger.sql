@@ -113,7 +113,7 @@ cross join lateral (
 ) as g
 
 -- name: grants_ended_by
--- Grants with something left whose end has come. $1 account, $2 at.
+-- Grants with something left that end by an instant. $1 account, $2 at.
 select g.*
 from unnest($1::text[], $2::timestamptz[]) as w (account_id, at)
 join grants_on_record as g
