@@ -27,6 +27,7 @@ Kind: TypeAlias = Literal[
     "period-closed",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+PLACES = {kind: place for place, kind in enumerate(KINDS)}
 OverageStatus: TypeAlias = Literal["detected", "adjusted", "reversed", "unpriced"]
 Request: TypeAlias = Literal["grant_removal"]
 Rejection: TypeAlias = Literal["grant_in_use"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Bucket: TypeAlias = Literal["granted", "available", "held", "drawn", "expired", "removed"]
 BUCKETS: tuple[Bucket, ...] = ("granted", "available", "held", "drawn", "expired", "removed")
@@ -21,12 +24,13 @@ class Buckets:
     expired: int = 0
     removed: int = 0
 
-    def shifted(self, source: Bucket, target: Bucket, quantity: int) -> Buckets:
-        """Move a quantity; `granted` is the outside, so leaving it grants that much more."""
+    def after(self, moves: Iterable[tuple[Bucket, Bucket, int]]) -> Buckets:
+        """Move quantities; `granted` is the outside, so leaving it grants that much more."""
         outside = -self.granted
         amounts = [outside, self.available, self.held, self.drawn, self.expired, self.removed]
-        amounts[_PLACES[source]] -= quantity
-        amounts[_PLACES[target]] += quantity
+        for source, target, quantity in moves:
+            amounts[_PLACES[source]] -= quantity
+            amounts[_PLACES[target]] += quantity
         return Buckets(-amounts[0], *amounts[1:])
 
     @property

@@ -7,7 +7,7 @@ from math import gcd
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import date, datetime
 
     from booking_credits.ledger.bookings import StandingLine
@@ -95,11 +95,11 @@ def rank_of(standing: StandingLine, timeline: Timeline) -> Rank:
     line number.
     """
     line = standing.line
-    starts, booked = _sortable(line.starts_at), _sortable(standing.booked_at)
+    first, second = _sortable(line.starts_at), _sortable(standing.booked_at)
     if timeline.policy_at(line.starts_at).charges_in_booking_order:
-        starts, booked = booked, starts
+        first, second = second, first
     order = timeline.order_at(line.starts_at)
-    return f"{order:03d} {starts} {booked} {standing.booking_id} {line.line_no:07d}"
+    return f"{order:03d} {first} {second} {standing.booking_id} {line.line_no:07d}"
 
 
 def _sortable(instant: datetime) -> str:
@@ -110,31 +110,32 @@ def _sortable(instant: datetime) -> str:
 def pay(
     line: Line,
     units: Iterable[str],
-    grants_in: Callable[[str], Iterable[Grant]],
+    grants_in: Callable[[str], Sequence[Grant]],
     draw: Callable[[Grant, int], int],
 ) -> Coverage:
-    """Pay a line from the grants of each unit in turn.
+    """Pay a line from the grants of each unit in turn, those that may.
 
     `draw` takes up to a quantity from a grant and returns what it took. A take of q out of a
     cost of c pays q/c of the line; what a unit leaves is rounded up once to the next one's step.
     """
-    costs = dict(line.costs)
     takes: list[Take] = []
     left = WHOLE
     for unit in units:
-        cost = costs[unit]
-        need = needed(cost, left)
-        before = need
-        for grant in grants_in(unit):
-            if need == 0:
-                break
-            taken = draw(grant, need)
-            if taken:
+        grants = grants_in(unit)
+        if not grants:
+            continue
+        cost = next(cost for name, cost in line.costs if name == unit)
+        need = before = needed(cost, left)
+        for grant in grants:
+            if grant.may_pay(line) and (taken := draw(grant, need)):
                 takes.append(Take(grant.grant_id, taken))
                 need -= taken
-        left = _less(left, before - need, cost)
-        if left == NOTHING:
-            break
+                if need == 0:
+                    break
+        if need != before:
+            left = _less(left, before - need, cost)
+            if left == NOTHING:
+                break
     return Coverage(tuple(takes), left)
 
 
@@ -157,7 +158,7 @@ def coverage_of(
     line: Line,
     policy: Policy,
     timeline: Timeline,
-    grants_in: Callable[[str], Iterable[Grant]],
+    grants_in: Callable[[str], Sequence[Grant]],
     draw: Callable[[Grant, int], int],
 ) -> Paid:
     """Return whether credits may pay the line, and how they do; a line that costs 0 is covered."""
@@ -176,14 +177,15 @@ def charge_at(
     eligible, coverage = paid
     line = standing.line
     policy = timeline.location_policy(line.location, line.starts_at)
-    draws_at = _draws_at(standing, policy)
-    drawn = bool(coverage.takes) and _has_passed(draws_at, present)
-    waits: list[datetime] = []
-    if coverage.takes and draws_at is not None and not drawn:
-        waits.append(draws_at)
+    drawn, waits_for = False, None
+    if coverage.takes:
+        draws_at = _draws_at(standing, policy)
+        drawn = draws_at is None or (present is not None and draws_at <= present)
+        waits_for = None if drawn else draws_at
     if eligible and coverage.uncovered[0] and not is_due(standing, policy, timeline, present):
-        waits.append(_due_at(line, policy, timeline))
-    return Charge(standing, rank, eligible, coverage, drawn, min(waits, default=None))
+        due_at = _due_at(line, policy, timeline)
+        waits_for = due_at if waits_for is None else min(waits_for, due_at)
+    return Charge(standing, rank, eligible, coverage, drawn, waits_for)
 
 
 def _draws_at(standing: StandingLine, policy: Policy) -> datetime | None:
@@ -192,10 +194,6 @@ def _draws_at(standing: StandingLine, policy: Policy) -> datetime | None:
         return standing.line.ends_at
     at_once = policy.draw_on == "booking" or standing.started_at is not None
     return None if at_once else standing.line.starts_at
-
-
-def _has_passed(instant: datetime | None, present: datetime | None) -> bool:
-    return instant is None or (present is not None and instant <= present)
 
 
 def _due_at(line: Line, policy: Policy, timeline: Timeline) -> datetime:

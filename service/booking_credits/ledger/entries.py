@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from booking_credits.ledger.buckets import Bucket, Buckets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from booking_credits.ledger.charges import Charge, LineKey
@@ -65,7 +65,7 @@ def difference(
     after: dict[str, GrantRecord] = {}
     for grant_id in sorted(grants):
         grant, record = grants[grant_id], records.get(grant_id)
-        made = list(_entries_of(grant, record, changes.get(grant_id, []), present))
+        made = _entries_of(grant, record, changes.get(grant_id, ()), present)
         buckets = _fold(record, made)
         if not buckets.holds:
             msg = f"the buckets of grant {grant_id} do not sum up"
@@ -89,16 +89,12 @@ def _changes(
     for key in sorted(after):
         old, new = before.get(key), after[key]
         taken_before, taken_after = _taken(old), _taken(new)
-        if taken_before == taken_after and _bucket(old) == _bucket(new):
+        from_bucket, to_bucket = _bucket(old), _bucket(new)
+        if taken_before == taken_after and from_bucket == to_bucket:
             continue
-        for grant_id in sorted(taken_before.keys() | taken_after.keys()):
-            change = _Change(
-                key,
-                taken_before.get(grant_id, 0),
-                _bucket(old),
-                taken_after.get(grant_id, 0),
-                _bucket(new),
-            )
+        for grant_id in sorted({**taken_before, **taken_after}):
+            released, taken = taken_before.get(grant_id, 0), taken_after.get(grant_id, 0)
+            change = _Change(key, released, from_bucket, taken, to_bucket)
             changes.setdefault(grant_id, []).append(change)
     return changes
 
@@ -116,9 +112,9 @@ def _bucket(charge: Charge | None) -> Bucket:
 def _entries_of(
     grant: Grant,
     record: GrantRecord | None,
-    changes: list[_Change],
+    changes: Iterable[_Change],
     present: tuple[datetime | None, datetime | None],
-) -> Iterator[Entry]:
+) -> list[Entry]:
     """Give back first, then change what was granted or where the rest lies, then take.
 
     In this order no bucket is negative in between.
@@ -127,41 +123,46 @@ def _entries_of(
     rest_before = rest_after if record is None else rest_bucket(record.grant, present[0])
     rest = 0 if record is None else record.buckets.rest
     kept = 0 if record is None else record.buckets.held + record.buckets.drawn
+    made: list[Entry] = []
     for change in changes:
         released = change.quantity_before - change.quantity_after
         if released > 0:
             kept -= released
             rest += 0 if rest_before == "granted" else released
-            yield from _entry(grant, change.bucket_before, rest_before, released, change.line_key)
-    yield from _restock(grant, rest_before, rest_after, rest, kept)
+            _enter(made, grant, (change.bucket_before, rest_before), released, change.line_key)
+    _restock(made, grant, (rest_before, rest_after), rest, kept)
     for change in changes:
         both = min(change.quantity_before, change.quantity_after)
-        yield from _entry(grant, change.bucket_before, change.bucket_after, both, change.line_key)
+        _enter(made, grant, (change.bucket_before, change.bucket_after), both, change.line_key)
         taken = change.quantity_after - change.quantity_before
-        yield from _entry(grant, rest_after, change.bucket_after, taken, change.line_key)
+        _enter(made, grant, (rest_after, change.bucket_after), taken, change.line_key)
+    return made
 
 
 def _restock(
-    grant: Grant, rest_before: Bucket, rest_after: Bucket, rest: int, kept: int
-) -> Iterator[Entry]:
+    made: list[Entry], grant: Grant, rest_buckets: tuple[Bucket, Bucket], rest: int, kept: int
+) -> None:
     """Bring the rest into its new bucket and to the quantity that the grant now has."""
-    yield from _entry(grant, rest_before, rest_after, rest, None)
+    _enter(made, grant, rest_buckets, rest, None)
     if grant.issued is None:
         return
-    wanted = grant.issued - kept
-    yield from _entry(grant, "granted", rest_after, wanted - rest, None)
-    yield from _entry(grant, rest_after, "granted", rest - wanted, None)
+    wanted, rest_after = grant.issued - kept, rest_buckets[1]
+    _enter(made, grant, ("granted", rest_after), wanted - rest, None)
+    _enter(made, grant, (rest_after, "granted"), rest - wanted, None)
 
 
-def _entry(
-    grant: Grant, source: Bucket, target: Bucket, quantity: int, line_key: LineKey | None
-) -> Iterator[Entry]:
-    if quantity > 0 and source != target:
-        yield Entry(grant.grant_id, source, target, quantity, line_key)
+def _enter(
+    made: list[Entry],
+    grant: Grant,
+    way: tuple[Bucket, Bucket],
+    quantity: int,
+    line_key: LineKey | None,
+) -> None:
+    """Make the entry of what moves on a way from one bucket to another, if anything does."""
+    if quantity > 0 and way[0] != way[1]:
+        made.append(Entry(grant.grant_id, *way, quantity, line_key))
 
 
 def _fold(before: GrantRecord | None, entries: Iterable[Entry]) -> Buckets:
     buckets = Buckets() if before is None else before.buckets
-    for entry in entries:
-        buckets = buckets.shifted(entry.source, entry.target, entry.quantity)
-    return buckets
+    return buckets.after((entry.source, entry.target, entry.quantity) for entry in entries)

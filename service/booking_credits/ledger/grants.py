@@ -56,7 +56,7 @@ class Grant:
 
     def may_pay(self, line: Line) -> bool:
         """Say whether it counts and contains the line; the unit is the caller's to match."""
-        return not self.pending and self.is_valid_at(line.starts_at) and self.scope.contains(line)
+        return self.is_valid_at(line.starts_at) and not self.pending and self.scope.contains(line)
 
     def has_ended(self, present: datetime | None) -> bool:
         """Say whether the window's end has passed by the account's present."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -79,12 +80,21 @@ class PolicyBook:
         """List the units with a positive cost, in the order in which they pay."""
         positive = [unit for unit, cost in costs if cost > 0]
         if len(positive) > 1:
-            positive.sort(key=lambda unit: self.unit_place(policy, unit))
+            positive.sort(key=self._places[policy.unit_order].__getitem__)
         return positive
 
     def unit_place(self, policy: Policy, unit: str) -> tuple[int, str]:
         """Return the place of a unit in the order in which a policy's units pay."""
-        return policy.unit_order.index(self.units[unit].kind), unit
+        return self._places[policy.unit_order][unit]
+
+    @cached_property
+    def _places(self) -> dict[tuple[UnitKind, ...], dict[str, tuple[int, str]]]:
+        """Give every unit's place in every order, worked out once for the lines of all accounts."""
+        orders = {policy.unit_order for versions in self.policies.values() for policy in versions}
+        return {
+            order: {name: (order.index(unit.kind), name) for name, unit in self.units.items()}
+            for order in orders
+        }
 
     def policy_name_of(self, location: str | None) -> str | None:
         """Name the policy of a location that has one of its own."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from booking_credits.ledger.account import Numbers, Outcome
 from booking_credits.ledger.announcements import (
-    KINDS,
+    PLACES,
     Announcement,
     BalanceChanged,
     Content,
@@ -153,9 +153,8 @@ def _balance_changes(
         by_unit.setdefault(grants[entry.grant_id].grant.unit, []).append((number, entry))
     changes: list[BalanceChanged] = []
     for unit, entries in sorted(by_unit.items()):
-        before = after = record.balances.get(unit, Buckets())
-        for _, entry in entries:
-            after = after.shifted(entry.source, entry.target, entry.quantity)
+        before = record.balances.get(unit, Buckets())
+        after = before.after((e.source, e.target, e.quantity) for _, e in entries)
         changes.append(BalanceChanged(unit, before, after, tuple(entries)))
     return changes
 
@@ -167,7 +166,7 @@ def _number(
     last = list(numbers.last)
     announcements: list[Announcement] = []
     for sequence, content in enumerate(contents, numbers.sequence + 1):
-        place = KINDS.index(content.kind)
+        place = PLACES[content.kind]
         announcements.append(Announcement(sequence, last[place], content))
         last[place] = sequence
     after = Numbers(

@@ -92,7 +92,7 @@ class _Walk:
 
     def next_line(self) -> LineKey | None:
         """Return the next line in rank that is queued or wants what was freed."""
-        wanting = self._first_wanting()
+        wanting = self._first_wanting() if self._freed else None
         if wanting is not None and (not self._queue or wanting.rank < self._queue[0][0]):
             self._give_back(wanting)
             self._position = wanting.rank
@@ -113,14 +113,15 @@ class _Walk:
             line,
             policy,
             timeline,
-            lambda unit: (g for g in self._grants_in(unit, order) if g.may_pay(line)),
+            lambda unit: self._grants_in(unit, order),
             self._draw,
         )
         self._keep(standing, self._position, paid)
 
     def _keep(self, standing: StandingLine, rank: Rank, paid: Paid) -> None:
         """Keep how a line is paid, and say what the present makes of it."""
-        self.touched.update(take.grant_id for take in paid[1].takes)
+        for take in paid[1].takes:
+            self.touched.add(take.grant_id)
         charge = charge_at(standing, rank, paid, self.change.timeline, self.change.present)
         self.after[charge.key] = charge
 
