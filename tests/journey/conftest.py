@@ -2,10 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from booking_credits.ledger.announcements import KINDS
+from booking_credits.settings import Settings
 from journey.load import TOPICS
 from journey.stage import Stage
 from local.kafka import Kafka
@@ -29,6 +33,21 @@ async def narrow_stage(kafka: Kafka, database: str, topics: CreateTopic) -> Asyn
     events = await topics("events")
     async with await _stage(kafka, database, topics, dict.fromkeys(TOPICS, events)) as made:
         yield made
+
+
+@pytest.fixture
+async def settings(kafka: Kafka, database: str, topics: CreateTopic) -> Settings:
+    """Settings for a worker with a database and topics of this test's own."""
+    outputs: dict[str, Any] = {
+        f"topic_{kind.replace('-', '_')}": await topics(kind) for kind in KINDS
+    }
+    return Settings(
+        kafka_bootstrap=kafka.bootstrap_servers,
+        postgres_dsn=SecretStr(database),
+        group_id=Path(database).name,
+        input_topics=await topics("everything", partitions=4),
+        **outputs,
+    )
 
 
 @pytest.fixture

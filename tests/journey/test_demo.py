@@ -4,22 +4,18 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from rich.console import Console
 
 import local
 from booking_credits.app import Service, build
 from booking_credits.demo.play import DemoClock, play
 from booking_credits.demo.send import SendFailed, send_event
-from booking_credits.ledger.announcements import KINDS
 from booking_credits.policy_file import load_policies
 from booking_credits.settings import Settings
-from local.kafka import Kafka
 
 pytestmark = pytest.mark.slow
 
@@ -28,21 +24,6 @@ _EXAMPLE = _DEPLOY.parent / "contracts" / "examples" / "send" / "booking-created
 _LAST_LINE = re.compile(
     r"demo: [1-9]\d* events in, [1-9]\d* entries, [1-9]\d* overages, 0 violations"
 )
-
-
-@pytest.fixture
-async def settings(kafka: Kafka, database: str, topics: Callable[..., Awaitable[str]]) -> Settings:
-    """Settings for a worker with a database and topics of this test's own."""
-    outputs: dict[str, Any] = {
-        f"topic_{kind.replace('-', '_')}": await topics(kind) for kind in KINDS
-    }
-    return Settings(
-        kafka_bootstrap=kafka.bootstrap_servers,
-        postgres_dsn=SecretStr(database),
-        group_id=Path(database).name,
-        input_topics=await topics("everything", partitions=4),
-        **outputs,
-    )
 
 
 def test_day_plays_as_told(tmp_path: Path) -> None:
