@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 Json: TypeAlias = dict[str, Any]
 
-_WIDE: Final = 160
+WIDE: Final = 160
+_ENDLESS: Final = 100_000
 
 
 class Output(StrEnum):
@@ -50,12 +51,16 @@ def csv_text(columns: Sequence[str], rows: Iterable[Json]) -> str:
 
 def screen_text(*shown: RenderableType) -> str:
     """Render for a screen as wide as the content, so that another program may cut it up."""
-    console = Console(file=io.StringIO(), width=_WIDE, soft_wrap=True, highlight=False)
-    console.width = max(_WIDE, *(console.measure(each).maximum for each in shown))
+    console = Console(file=io.StringIO(), width=max(WIDE, *map(width_of, shown)), highlight=False)
     with console.capture() as captured:
         for each in shown:
             console.print(each)
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+
+
+def width_of(shown: RenderableType) -> int:
+    """Return how wide something is that nothing cuts off."""
+    return Console(file=io.StringIO(), width=_ENDLESS).measure(shown).maximum
 
 
 def _cell(value: Any) -> Any:

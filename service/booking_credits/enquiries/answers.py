@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +13,16 @@ from rich.text import Text
 from rich.tree import Tree
 
 from booking_credits.enquiries.wording import instant_text, money_text
-from booking_credits.output import Json, Output, csv_text, json_lines, json_text, screen_text
+from booking_credits.output import (
+    WIDE,
+    Json,
+    Output,
+    csv_text,
+    json_lines,
+    json_text,
+    screen_text,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,18 +37,20 @@ if TYPE_CHECKING:
 class Answer:
     """What was found: something about the whole, and rows under names, the main ones first.
 
-    Quantities are decimals as text, instants datetimes. Every row of a name has the same fields.
+    Quantities are decimals as text, instants datetimes. Every row of a name has the same fields;
+    `columns` are those of the main rows, and `shown` those that a table has room for.
     """
 
     about: Json
     rows: Mapping[str, Rows]
     zone: str = "UTC"
-    columns: Sequence[str] = field(default=())
+    columns: Sequence[str] = ()
+    shown: Sequence[str] = ()
 
     def text(self, output: Output) -> str:
         """Write the answer; CSV and JSON lines are the main rows alone."""
-        main = next(iter(self.rows.values()))
-        stamped = [row | {"complete_through": self.about["complete_through"]} for row in main]
+        through = {"complete_through": self.about["complete_through"]}
+        stamped = [row | through for row in self._main]
         match output:
             case Output.json:
                 return json_text(self.about | dict(self.rows))
@@ -55,8 +66,16 @@ class Answer:
             Text(f"{_spaced(name)}: {_shown(value, self.zone)}")
             for name, value in self.about.items()
         ]
-        tables = [_table(name, rows, self.zone) for name, rows in self.rows.items() if rows]
+        tables = [
+            _table(name, rows, self.shown if rows is self._main else (), self.zone)
+            for name, rows in self.rows.items()
+            if rows
+        ]
         return screen_text(*lines, *tables)
+
+    @property
+    def _main(self) -> Rows:
+        return next(iter(self.rows.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +121,32 @@ def _tree(node: Node, into: Tree | None = None) -> Tree:
     return tree
 
 
-def _table(title: str, rows: Rows, zone: str) -> Table:
-    names = [name for name in rows[0] if any(row[name] not in (None, [], {}) for row in rows)]
-    table = Table(
-        *map(_spaced, names), title=_spaced(title), title_justify="left", box=None, pad_edge=False
-    )
+def _table(title: str, rows: Rows, shown: Sequence[str], zone: str) -> Table:
+    """Make a line of each row, or a block where the lines would be too wide to read."""
+    names = [name for name in shown or rows[0] if any(_is_said(row[name]) for row in rows)]
+    table = Table(*map(_spaced, names), title=_spaced(title), **_PLAIN)
     for row in rows:
         table.add_row(*(Text(_shown(row[name], zone)) for name in names))
+    return table if width_of(table) <= WIDE else _blocks(title, rows, names, zone)
+
+
+def _blocks(title: str, rows: Rows, names: Sequence[str], zone: str) -> Table:
+    table = Table("", "", title=_spaced(title), show_header=False, **_PLAIN)
+    for row in rows:
+        for name in names:
+            if _is_said(row[name]):
+                table.add_row(Text(_spaced(name)), Text(_shown(row[name], zone)))
+        table.add_row("", "")
     return table
+
+
+def _is_said(value: Any) -> bool:
+    return value not in (None, [], {}, ())
+
+
+_PLAIN: Final[Mapping[str, Any]] = MappingProxyType(
+    {"title_justify": "left", "box": None, "pad_edge": False}
+)
 
 
 # What has a shape of its own on the wire reads better in words.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, Protocol, TypeAlias
 
 import typer
 
+from booking_credits.enquiries import holdings
 from booking_credits.enquiries.explaining import explain_booking
+from booking_credits.enquiries.log import Selection
+from booking_credits.enquiries.log import log as ask_log
 from booking_credits.enquiries.quoting import NotQuotable
 from booking_credits.enquiries.quoting import quote as ask_quote
 from booking_credits.enquiries.session import NotFound, Session
@@ -41,7 +44,50 @@ Form: TypeAlias = Annotated[
     Output, typer.Option("--output", help="How to write it; csv and jsonl are the rows alone.")
 ]
 
+From: TypeAlias = Annotated[
+    datetime | None,
+    typer.Option("--from", formats=["%Y-%m-%d"], help="From this date on, in the account's zone."),
+]
+To: TypeAlias = Annotated[
+    datetime | None,
+    typer.Option("--to", formats=["%Y-%m-%d"], help="Before this date, in the account's zone."),
+]
+
 app = typer.Typer()
+
+
+@app.command()
+def balance(account: Account, *, output: Form = Output.table) -> None:
+    """Say what an account has of each unit, and what of the grants that are valid now."""
+    _answer(output, lambda session: holdings.balance(session, account))
+
+
+@app.command()
+def grants(
+    account: Account,
+    *,
+    removed: Annotated[
+        bool, typer.Option("--removed", help="Also those of which all was removed.")
+    ] = False,
+    output: Form = Output.table,
+) -> None:
+    """List an account's grants: what they are for, who gave them, what is left of them."""
+    _answer(output, lambda session: holdings.grants(session, account, removed=removed))
+
+
+@app.command()
+def log(  # noqa: PLR0913 - its options
+    account: Account,
+    *,
+    from_date: From = None,
+    to_date: To = None,
+    unit: Annotated[str | None, typer.Option(help="Only of this unit.")] = None,
+    grant: Annotated[str | None, typer.Option(help="Only of this grant.")] = None,
+    output: Form = Output.table,
+) -> None:
+    """List every entry of an account, what remained after it, and who or what caused it."""
+    selection = Selection(_date(from_date), _date(to_date), unit, grant)
+    _answer(output, lambda session: ask_log(session, account, selection))
 
 
 @app.command()
@@ -69,6 +115,10 @@ def quote(
     except OSError as failure:
         _refuse(str(failure))
     _answer(output, lambda session: ask_quote(session, account, event))
+
+
+def _date(chosen: datetime | None) -> date | None:
+    return None if chosen is None else chosen.date()
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -7,6 +7,7 @@ and for a program as data, and below it stands what that rests on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from booking_credits.enquiries.sources import subject_of_grant
@@ -19,7 +20,6 @@ from booking_credits.enquiries.wording import (
 )
 from booking_credits.ledger.announcements import DecidedLine
 from booking_credits.ledger.bookings import standing_lines
-from booking_credits.ledger.calendars import EVER
 from booking_credits.ledger.charges import needed
 from booking_credits.ledger.facts import BookingRevised, BookingStarted, booking_subject
 from booking_credits.ledger.reasons import refusals
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from booking_credits.ledger.reasons import Refusal
     from booking_credits.output import Json
 
+# Before anyone's first event, and within every calendar.
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _STATUS: Final = {
     "covered": "is covered",
     "partly": "is covered in part",
@@ -68,7 +70,7 @@ def explain(
 
 def zone_of(record: AccountRecord) -> str:
     """Return the zone in which an account's people read a clock, as of its present."""
-    return record.timeline.period_at(record.present or EVER).zone
+    return record.timeline.period_at(record.present or _LONG_AGO).zone
 
 
 def refusals_of(record: AccountRecord, charge: Charge) -> tuple[Refusal, ...]:

@@ -10,6 +10,7 @@ from booking_credits.postgres.sql import load_queries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+    from datetime import datetime
 
     from booking_credits.postgres.pool import Connection
 
@@ -58,3 +59,15 @@ async def account_of_booking(connection: Connection, booking_id: str) -> str | N
     """Say whose a booking is, if anyone named it yet."""
     owner: str | None = await connection.fetchval(_SQL["account_of_booking"], booking_id)
     return owner
+
+
+async def log_of_account(
+    connection: Connection,
+    account_id: str,
+    *,
+    unit: str | None,
+    grant_id: str | None,
+    window: tuple[datetime | None, datetime | None],
+) -> Rows:
+    """Read entries in order, with their facts and what remained and was used after each."""
+    return await connection.fetch(_SQL["log_of_account"], account_id, unit, grant_id, *window)
