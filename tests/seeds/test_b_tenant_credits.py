@@ -1,5 +1,7 @@
 """B: what the description of tenants' credits promises, beyond the ledger's own tests."""
 
+from pathlib import Path
+
 import pytest
 
 from booking_credits.ledger.announcements import CoverageDecided
@@ -13,13 +15,18 @@ from builders import (
     a_line,
     a_record,
     a_renewal,
+    an_account,
     an_allotment,
     post,
     time_passed,
 )
+from enquiries.asking import ask_json
+from enquiries.test_quote import an_event
+from postgres.arrivals import post as post_all
 from seeds.figures import owed, owed_minor, remaining, uncovered, used
 
 BOOK = a_book(policy="tenant")
+TENANT = an_account(policy="tenant")
 
 
 def test_credits_pay_without_money() -> None:
@@ -136,6 +143,22 @@ def test_example_1_the_fourth_reservation_may_be_paid_otherwise(channel: Channel
     assert [("D", channel, 10000)] == [
         (o.key.booking_id, o.key.channel, o.total_minor) for o in owed(record)
     ]
+
+
+async def test_the_cost_is_shown_when_booking(database: str, tmp_path: Path) -> None:
+    """Who has three credits left and asks for a slot of five reads both costs, and what is left."""
+    await post_all(database, [TENANT, _renewal(3)])
+    slot = a_booking("slot", _room(5, price=7500), channel="card")
+    quoted = await ask_json(
+        database, "quote", "mina-and-sons", an_event(tmp_path, slot), folder=tmp_path
+    )
+    (line,) = quoted["lines"]
+    assert ("partly", {"credit": "5"}, {"credit": "2"}) == (
+        line["status"],
+        line["costs"],
+        line["uncovered"],
+    )
+    assert {"amount_minor": 3000, "currency": "EUR"} == line["cash"]
 
 
 def _renewal(credits_given: int, period: str = "2026-03-01") -> Fact:

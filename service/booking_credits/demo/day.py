@@ -88,10 +88,11 @@ _ARRIVING: Final = (
     ),
     Step(
         _today("08:10"),
-        "Dora at the front desk grants Cedar a pack and welcomes Dogwood",
+        "Cedar buys a pack of twelve credits and is invoiced; Dora welcomes Dogwood",
         Effects(entries=2),
         (
-            _CEDAR.is_granted(_today("08:10"), "pack-12", "sold at the desk", credit="12"),
+            _CEDAR.buys(_today("08:10"), "pack-12", months=3, euros=120, credit="12"),
+            _CEDAR.is_invoiced(_today("08:10"), "pack-12", "invoice-1"),
             _DOGWOOD.is_granted(_today("08:10"), "welcome-dogwood", "a welcome", coin="25"),
         ),
     ),

@@ -19,6 +19,8 @@ _TOPICS: Final = {
     "account-opened": "accounts",
     "credits-granted": "accounts",
     "billing-plan-renewed": "billing-plans",
+    "credit-pack-approved": "billing-plans",
+    "credit-pack-purchased": "billing-plans",
 }
 
 
@@ -112,10 +114,28 @@ class Company:
         subject = f"{self.account_id}-{month:%B}".lower()
         return self._event("billing-plan-renewed", when, subject, said)
 
-    def is_granted(self, when: datetime, name: str, reason: str, **quantity: str) -> Event:
-        """Be granted a quantity of one unit by Dora at the front desk; what is sold is paid."""
+    def buys(self, when: datetime, name: str, months: int, euros: int, **quantity: str) -> Event:
+        """Buy a pack of one unit, which lasts for some months and counts once it is invoiced."""
         [(unit, number)] = quantity.items()
-        said = {"grant_id": name, "unit": unit, "quantity": number, "paid": "sold" in reason}
+        said = {
+            "pack_id": name,
+            "unit": unit,
+            "quantity": number,
+            "lifetime": {"count": months, "unit": "months"},
+            "price": {"amount_minor": euros * 100, "currency": "EUR"},
+            "sold_via": "point_of_sale",
+        }
+        return self._event("credit-pack-purchased", when, name, said)
+
+    def is_invoiced(self, when: datetime, pack: str, number: str) -> Event:
+        """Find a pack on an invoice."""
+        said = {"pack_id": pack, "document": "invoice", "reference": number}
+        return self._event("credit-pack-approved", when, pack, said)
+
+    def is_granted(self, when: datetime, name: str, reason: str, **quantity: str) -> Event:
+        """Be granted a quantity of one unit by Dora at the front desk."""
+        [(unit, number)] = quantity.items()
+        said = {"grant_id": name, "unit": unit, "quantity": number}
         return self._event(
             "credits-granted", when, name, {**said, "actor": "dora", "reason": reason}
         )
