@@ -1,4 +1,4 @@
-"""Kafka and Postgres as containers, where this machine's engine has their images or may pull them.
+"""Kafka and Postgres as containers of this machine's engine.
 
 Each is published on a loopback port that stays the same, so that it may be stopped and started
 again. What a killed program leaves behind is removed by testcontainers' own means.
@@ -16,10 +16,14 @@ from aiokafka.errors import KafkaError
 from docker.errors import DockerException
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
+from testcontainers.core.docker_client import DockerClient
 
 from local.kafka import Kafka, has_broker
 from local.postgres import Postgres, StopMode
 from local.supervision import UnavailableError, free_port
+
+KAFKA_IMAGE = "apache/kafka:4.1.1"
+POSTGRES_IMAGE = "postgres:17"
 
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 30
@@ -34,12 +38,19 @@ class _Server:
     """One container, its port published on a port of the loopback."""
 
     def __init__(
-        self, image: str, ports: tuple[int, int], environment: Mapping[str, str], *command: str
+        self,
+        image: str,
+        ports: tuple[int, int],
+        environment: Mapping[str, str],
+        *command: str,
+        may_pull: bool,
     ) -> None:
         """Start it; UnavailableError says why it cannot be had."""
         inside, outside = ports
         _require_engine()
         try:
+            if not may_pull:
+                DockerClient().client.images.get(image)
             self._container = DockerContainer(image, env=dict(environment))
             # What testcontainers offers would publish it to the network.
             self._container.ports[str(inside)] = ("127.0.0.1", outside)  # type: ignore[assignment]
@@ -88,11 +99,16 @@ class ContainerKafka(Kafka):
 
     controllable = True
 
-    def __init__(self) -> None:
-        """Start it and wait until it serves; UnavailableError says why it cannot be had."""
+    def __init__(self, *, may_pull: bool) -> None:
+        """Start it and wait until it serves; UnavailableError says why it cannot be had.
+
+        Args:
+            may_pull: whether its image may be pulled, which takes a while.
+        """
         port = free_port()
         super().__init__(f"127.0.0.1:{port}", "Apache Kafka in a container")
-        self._server = _Server("apache/kafka:4.1.1", (9092, port), _kafka_environment(port))
+        environment = _kafka_environment(port)
+        self._server = _Server(KAFKA_IMAGE, (9092, port), environment, may_pull=may_pull)
         self._wait()
 
     @property
@@ -144,11 +160,12 @@ class ContainerPostgres(Postgres):
 
     controllable = True
 
-    def __init__(self, *, durable: bool) -> None:
+    def __init__(self, *, durable: bool, may_pull: bool) -> None:
         """Start it and wait until it serves; UnavailableError says why it cannot be had.
 
         Args:
             durable: whether a commit waits until the disk has it.
+            may_pull: whether its image may be pulled, which takes a while.
         """
         port, password = free_port(), secrets.token_hex(16)
         dsn = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
@@ -157,7 +174,9 @@ class ContainerPostgres(Postgres):
         options += [] if durable else ["fsync=off", "full_page_writes=off"]
         command = ["postgres", *(f"--{option}" for option in options)]
         environment = {"POSTGRES_PASSWORD": password}
-        self._server = _Server("postgres:17", (5432, port), environment, *command)
+        self._server = _Server(
+            POSTGRES_IMAGE, (5432, port), environment, *command, may_pull=may_pull
+        )
         self._wait()
 
     def start(self) -> None:

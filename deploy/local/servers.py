@@ -1,69 +1,85 @@
-"""The one place that decides which Kafka and which Postgres is used on this machine."""
+"""The one place that decides which Kafka and which Postgres is used on this machine.
+
+One that is given by its address comes first; then a container, where an engine has the image; then
+a process. Instead of an address the word "container" or "process" asks for just that, and a
+container's image may then be pulled.
+"""
 
 import logging
 import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
 
 from local.containers import ContainerKafka, ContainerPostgres
 from local.kafka import ApacheKafka, InMemoryKafka, Kafka
 from local.postgres import LocalPostgres, Postgres
 from local.supervision import UnavailableError
 
+Server = TypeVar("Server")
+Sources: TypeAlias = Mapping[str, Callable[[], Server]]
+
+_CONTAINER: Final = "container"
+_PROCESS: Final = "process"
+
 _log = logging.getLogger(__name__)
 
 
-_CONTAINER = "container"
-
-
-def find_kafka(*, allow_in_memory: bool = False) -> Kafka:
+def find_kafka(*, allow_in_memory: bool = False, unasked: str = "") -> Kafka:
     """Return the Kafka at BOOKING_CREDITS_TEST_KAFKA, or else start one.
-
-    The address "container" asks for a container; unasked it comes where a process cannot be had.
 
     Blocks for seconds: from a coroutine, call it in a thread.
 
     Args:
         allow_in_memory: whether a stand-in will do where Apache Kafka cannot be had.
+        unasked: what to take where the variable says nothing.
 
     Raises:
         UnavailableError: there is none; the message says why.
     """
-    address = os.environ.get("BOOKING_CREDITS_TEST_KAFKA")
-    if address == _CONTAINER:
-        return ContainerKafka()
-    if address:
-        return Kafka(address, "the Kafka that BOOKING_CREDITS_TEST_KAFKA names")
+    asked = os.environ.get("BOOKING_CREDITS_TEST_KAFKA") or unasked
+    if asked and asked not in {_CONTAINER, _PROCESS}:
+        return Kafka(asked, "the Kafka that BOOKING_CREDITS_TEST_KAFKA names")
+    container = partial(ContainerKafka, may_pull=asked == _CONTAINER)
+    sources: Sources[Kafka] = {_CONTAINER: container, _PROCESS: ApacheKafka}
     try:
-        return ApacheKafka()
+        return _first(sources, asked)
     except UnavailableError as reason:
-        return _find_other_kafka(reason, allow_in_memory=allow_in_memory)
-
-
-def _find_other_kafka(reason: UnavailableError, *, allow_in_memory: bool) -> Kafka:
-    try:
-        return ContainerKafka()
-    except UnavailableError as other:
-        if not allow_in_memory:
-            raise UnavailableError(f"{reason}; {other}") from reason
-        _log.warning("No Apache Kafka: %s; %s.", reason, other)
+        if asked or not allow_in_memory:
+            raise
+        _log.warning("No Apache Kafka: %s.", reason)
         return InMemoryKafka()
 
 
-def find_postgres(*, durable: bool) -> Postgres:
+def find_postgres(*, durable: bool, unasked: str = "") -> Postgres:
     """Return the Postgres at BOOKING_CREDITS_TEST_POSTGRES, or else start one.
-
-    The address "container" asks for a container.
 
     Blocks for seconds: from a coroutine, call it in a thread.
 
     Args:
         durable: whether a server started here keeps commits through a crash of the machine.
+        unasked: what to take where the variable says nothing.
 
     Raises:
         UnavailableError: there is none; the message says why.
     """
-    dsn = os.environ.get("BOOKING_CREDITS_TEST_POSTGRES")
-    if dsn == _CONTAINER:
-        return ContainerPostgres(durable=durable)
-    if dsn:
-        return Postgres(dsn, "the Postgres that BOOKING_CREDITS_TEST_POSTGRES names")
-    return LocalPostgres(durable=durable)
+    asked = os.environ.get("BOOKING_CREDITS_TEST_POSTGRES") or unasked
+    if asked and asked not in {_CONTAINER, _PROCESS}:
+        return Postgres(asked, "the Postgres that BOOKING_CREDITS_TEST_POSTGRES names")
+    sources: Sources[Postgres] = {
+        _CONTAINER: partial(ContainerPostgres, durable=durable, may_pull=asked == _CONTAINER),
+        _PROCESS: partial(LocalPostgres, durable=durable),
+    }
+    return _first(sources, asked)
+
+
+def _first(sources: Sources[Server], asked: str) -> Server:
+    """Start what is asked for, or else the first that can be had."""
+    reasons = []
+    for name, start in sources.items():
+        if asked in {"", name}:
+            try:
+                return start()
+            except UnavailableError as reason:
+                reasons.append(str(reason))
+    raise UnavailableError("; ".join(reasons))

@@ -6,7 +6,8 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from local.kafka import InMemoryKafka, Kafka
+from local.containers import ContainerPostgres
+from local.kafka import ApacheKafka, InMemoryKafka, Kafka
 from local.postgres import LocalPostgres, Postgres, StopMode
 from local.servers import find_kafka, find_postgres
 from local.supervision import UnavailableError
@@ -74,6 +75,38 @@ def test_containers_are_servers_as_good(monkeypatch: pytest.MonkeyPatch) -> None
             assert not kafka.running
     except UnavailableError as reason:
         pytest.skip(f"NOT RUN in containers: {reason}")
+
+
+@pytest.mark.slow
+def test_kafka_as_a_process_is_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for a process gets one, engine or not, to be broken and started again."""
+    monkeypatch.setenv("BOOKING_CREDITS_TEST_KAFKA", "process")
+    with find_kafka() as kafka:
+        assert isinstance(kafka, ApacheKafka)
+        kafka.kill()
+        assert not kafka.running
+        kafka.start()
+        kafka.pause()
+        kafka.resume()
+        kafka.stop()
+        assert not kafka.running
+
+
+@pytest.mark.slow
+def test_a_container_comes_before_a_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where an engine has the image it is taken unasked; where it lacks it, nothing is pulled."""
+    monkeypatch.delenv("BOOKING_CREDITS_TEST_POSTGRES", raising=False)
+    try:
+        ContainerPostgres(durable=False, may_pull=False).close()
+    except UnavailableError as reason:
+        pytest.skip(f"NOT RUN in containers: {reason}")
+    with find_postgres(durable=False) as postgres:
+        assert isinstance(postgres, ContainerPostgres)
+    monkeypatch.setattr("local.containers.POSTGRES_IMAGE", "postgres:no-such-version")
+    with find_postgres(durable=False) as postgres:
+        assert isinstance(postgres, LocalPostgres)
 
 
 @pytest.mark.slow
