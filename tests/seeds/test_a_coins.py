@@ -1,5 +1,7 @@
 """A: what the description of booking coins promises, beyond the examples of the ledger's tests."""
 
+from pathlib import Path
+
 import pytest
 
 from booking_credits.ledger.charges import NOTHING, WHOLE
@@ -15,6 +17,8 @@ from builders import (
     at,
     time_passed,
 )
+from enquiries.asking import ask_json
+from postgres.arrivals import post as post_all
 from seeds.figures import owed, owed_minor, remaining, uncovered, used
 
 BOOK = a_book(policy="coins")
@@ -107,3 +111,14 @@ def test_who_gave_coins_stays_on_record() -> None:
     """An administrator gives coins by name and with a reason, which the fact keeps."""
     (fact,) = a_record(a_grant(granted="2026-03-05 12:00"), book=BOOK).facts_of("grant/welcome")
     assert ("petra", at("2026-03-05 12:00")) == (getattr(fact, "actor", None), fact.occurred_at)
+
+
+async def test_the_log_shows_when_and_by_whom(database: str, tmp_path: Path) -> None:
+    """The instant at which coins were issued stands beside who issued them."""
+    renewed = a_renewal(period="2026-03-01", occurred="2026-03-02 08:00")
+    await post_all(database, [a_grant(granted="2026-03-05 12:00"), renewed])
+    log = await ask_json(database, "log", "mina-and-sons", folder=tmp_path)
+    assert [
+        ("2026-03-05T12:00:00Z", "issued", "50.00", "petra"),
+        ("2026-03-02T08:00:00Z", "issued", "50.00", "plan hot-desk"),
+    ] == [(entry["at"], entry["what"], entry["quantity"], entry["by"]) for entry in log["entries"]]
