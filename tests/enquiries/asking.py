@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,11 +56,20 @@ async def ask(database: str, *arguments: str, folder: Path) -> Said:
     policies = folder / "policies.toml"
     policies.write_text(POLICIES, encoding="utf-8")
     variables = {
-        "BOOKING_CREDITS_POSTGRES_DSN": database,
         "BOOKING_CREDITS_POLICIES": str(policies),
         "BOOKING_CREDITS_INPUT_TOPICS": "facts",
     }
-    result = await asyncio.to_thread(CliRunner().invoke, app, list(arguments), env=variables)
+    return await _ask(database, arguments, variables)
+
+
+async def ask_as_shipped(database: str, *arguments: str) -> Said:
+    """Run `booking-credits` in a thread, by the policies that are shipped."""
+    return await _ask(database, arguments, {})
+
+
+async def _ask(database: str, arguments: Sequence[str], variables: dict[str, str]) -> Said:
+    env = variables | {"BOOKING_CREDITS_POSTGRES_DSN": database}
+    result = await asyncio.to_thread(CliRunner().invoke, app, list(arguments), env=env)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Said(result.exit_code, result.stdout, result.stderr)

@@ -12,6 +12,8 @@ import typer
 
 from booking_credits.enquiries import holdings
 from booking_credits.enquiries.explaining import explain_booking
+from booking_credits.enquiries.export import Wanted
+from booking_credits.enquiries.export import export as ask_export
 from booking_credits.enquiries.log import Selection
 from booking_credits.enquiries.log import log as ask_log
 from booking_credits.enquiries.quoting import NotQuotable
@@ -115,6 +117,23 @@ def quote(
     except OSError as failure:
         _refuse(str(failure))
     _answer(output, lambda session: ask_quote(session, account, event))
+
+
+@app.command()
+def export(  # noqa: PLR0913 - its options
+    account: Annotated[str | None, typer.Argument(help="The account's id.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All accounts.")] = False,
+    from_date: From = None,
+    to_date: To = None,
+    location: Annotated[str | None, typer.Option(help="Only at this location.")] = None,
+    output: Form = Output.table,
+) -> None:
+    """List reservation lines: what credits and cash pay for each, and the totals of each period."""
+    if (account is None) != every:
+        _refuse("name an account, or say --all")
+    wanted = Wanted(account, _date(from_date), _date(to_date), location)
+    _answer(output, lambda session: ask_export(session, wanted))
 
 
 def _date(chosen: datetime | None) -> date | None:

@@ -47,6 +47,11 @@ class Session:
         """Say through which instant the inputs were read."""
         return await complete_through(self.connection, self.topics)
 
+    async def accounts(self, account_ids: Sequence[str]) -> dict[str, AccountRecord]:
+        """Read the terms and balances of accounts that are on record."""
+        reader = LedgerReader(self.connection, self.book, self._read_fact, locks=False)
+        return await reader.open(account_ids, [], [], [], {})
+
     async def reader(self, account_id: str) -> LedgerReader:
         """Make a reader that only looks.
 

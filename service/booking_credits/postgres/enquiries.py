@@ -71,3 +71,24 @@ async def log_of_account(
 ) -> Rows:
     """Read entries in order, with their facts and what remained and was used after each."""
     return await connection.fetch(_SQL["log_of_account"], account_id, unit, grant_id, *window)
+
+
+async def accounts_after(connection: Connection, account_id: str, limit: int) -> list[str]:
+    """List the next accounts in order."""
+    rows = await connection.fetch(_SQL["accounts_after"], account_id, limit)
+    return [row["account_id"] for row in rows]
+
+
+async def lines_of_accounts(
+    connection: Connection,
+    windows: Iterable[tuple[str, datetime | None, datetime | None]],
+    location: str | None,
+) -> Rows:
+    """Read the lines of accounts that start within a window of each, with what is owed."""
+    columns = [list(column) for column in zip(*windows, strict=True)]
+    return await connection.fetch(_SQL["lines_of_accounts"], *columns, location)
+
+
+async def issued_to_accounts(connection: Connection, account_ids: Iterable[str]) -> Rows:
+    """Read for each grant of accounts its unit, from when it counts and what it has issued."""
+    return await connection.fetch(_SQL["issued_to_accounts"], list(account_ids))

@@ -59,3 +59,32 @@ join facts as f on f.account_id = $1 and f.fact_no = m.fact_no
 where ($4::timestamptz is null or m.effective_at >= $4)
     and ($5::timestamptz is null or m.effective_at < $5)
 order by m.entry_no
+
+-- name: accounts_after
+-- The next accounts in order. $1 after which, $2 how many.
+select account_id from accounts where account_id > $1 order by account_id limit $2
+
+-- name: lines_of_accounts
+-- Lines that stand, with what is owed for each. $1 account, $2 from when and $3 until when the
+-- line starts, $4 location; null is any.
+select c.account_id, c.booking_id, c.line_no, c.revision, c.booked_at, c.starts_at, c.ends_at,
+    c.resource, c.location, c.product_group, c.costs, c.price_minor, c.currency,
+    c.payable_by_credits, c.discounted, c.online_plan, c.channel, c.started_at, c.rank,
+    c.eligible, c.takes, c.uncovered, c.drawn, c.due_at,
+    o.channel as owed_by, o.total_minor as owed_minor
+from unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) as w (account_id, from_at, to_at)
+join charges as c
+    on c.account_id = w.account_id
+    and (w.from_at is null or c.starts_at >= w.from_at)
+    and (w.to_at is null or c.starts_at < w.to_at)
+    and ($4::text is null or c.location = $4)
+left join obligations as o
+    on o.account_id = c.account_id and o.booking_id = c.booking_id and o.line_no = c.line_no
+    and o.is_open
+order by c.account_id, c.starts_at, c.booking_id, c.line_no
+
+-- name: issued_to_accounts
+-- What each grant was for and how much it has issued. $1 account.
+select account_id, grant_id, unit, from_at, quantity, granted
+from grants where account_id = any($1::text[])
+order by account_id, grant_id
