@@ -98,7 +98,7 @@ class LedgerReader:
         for row in await self._fetch("last_short", account_ids):
             self.records[row["account_id"]].reach.last_short = row["rank"]
         await self._read_grants("grants_by_id", *_columns(self._unread_grants(grants)))
-        await self._read_usable_grants(self._earliest(starts))
+        await self._read_usable_grants(self._earliest(starts, account_ids))
         return self.records
 
     async def answer(self, needs: Sequence[tuple[AccountRecord, Need]]) -> None:
@@ -111,7 +111,9 @@ class LedgerReader:
         await self._read_due(by_kind[DueBy])
         await self._read_everything([record for record, _ in by_kind[Everything]])
         usable = {r.account_id: need.instant for r, need in by_kind[GrantsEndingAfter]}
-        await self._read_usable_grants(usable)
+        # What was read to be covered anew will ask for the grants that can pay it.
+        asked = {record.account_id for record, _ in needs}
+        await self._read_usable_grants(self._earliest(usable, asked))
 
     async def _read_takers(self, asked: list[tuple[AccountRecord, TakersBelow]]) -> None:
         pages = await self._pages(
@@ -227,13 +229,23 @@ class LedgerReader:
     def _unread_grants(self, pairs: Iterable[Pair]) -> list[Pair]:
         return sorted({(a, g) for a, g in pairs if g not in self.records[a].grants})
 
-    def _earliest(self, starts: Mapping[str, datetime]) -> dict[str, datetime]:
-        """Find the earliest service start among a batch's lines and those on record with them."""
-        earliest = dict(starts)
-        for account_id, record in self.records.items():
-            for charge in record.charges.values():
-                start = charge.line.starts_at
-                earliest[account_id] = min(start, earliest.get(account_id, start))
+    def _earliest(
+        self, starts: Mapping[str, datetime], account_ids: Iterable[str]
+    ) -> dict[str, datetime]:
+        """Find the earliest service start among what is asked and on record with it.
+
+        Accounts whose grants are read from there on already are left out.
+        """
+        earliest: dict[str, datetime] = {}
+        for account_id in account_ids:
+            record = self.records[account_id]
+            found = [charge.line.starts_at for charge in record.charges.values()]
+            if account_id in starts:
+                found.append(starts[account_id])
+            after = record.reach.grants_after
+            start = min(found, default=after)
+            if start is not None and (after is None or start < after):
+                earliest[account_id] = start
         return earliest
 
     def _record(self, row: Mapping[str, Any]) -> AccountRecord:
