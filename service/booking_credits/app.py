@@ -247,8 +247,14 @@ class Service:
         return Relay(queue, self._producer, self.settings.output_topics, trace=trace)
 
     def _build_clock(self, pool: Pool, poster: Poster) -> Clock:
-        poll_seconds = self.settings.clock_poll_seconds
-        return Clock(pool, poster, now=self._now, posted=self._note, poll_seconds=poll_seconds)
+        return Clock(
+            pool,
+            poster,
+            now=self._now,
+            posted=self._note,
+            topics=self.settings.input_topic_names,
+            poll_seconds=self.settings.clock_poll_seconds,
+        )
 
     def _producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(

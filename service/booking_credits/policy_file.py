@@ -74,6 +74,7 @@ class _Version(_Table):
     excluded_product_groups: Annotated[frozenset[str], Field(strict=False)] = frozenset()
     discounts_combine: bool = True
     expiry_notice_days: Annotated[int, Field(ge=1, le=366)] | None = None
+    close_grace_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 72
 
 
 class _File(_Table):

@@ -23,6 +23,7 @@ from booking_credits.ledger.facts import (
     Money,
     PackApproved,
     PackPurchased,
+    PeriodClosed,
     PlanRenewed,
     Scope,
     TimePassed,
@@ -116,7 +117,7 @@ def _event(fact: Fact) -> tuple[str, Json]:
             return "booking-started", {"booking_id": fact.booking_id, "line": fact.line_no}
         case AccountDescribed():
             return "account-opened", _description(fact)
-        case TimePassed():
+        case TimePassed() | PeriodClosed():
             raise TypeError("the clock publishes nothing")
         case _:
             return _grant_event(fact)

@@ -13,20 +13,24 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from booking_credits.ledger.facts import TimePassed
+from booking_credits.ledger.facts import PeriodClosed, TimePassed
 from booking_credits.postgres import due
+from booking_credits.postgres.closings import closings_due_by
+from booking_credits.postgres.positions import complete_through
 from booking_credits.posting.batch import CLOCK_SOURCE, Arrival, Batch
 from booking_credits.retries import retry_delay_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from booking_credits.ledger.closing import Closing
     from booking_credits.postgres.pool import Pool
     from booking_credits.posting.batch import Posted
     from booking_credits.posting.post import Poster
 
 TYPE = "time-passed"
+CLOSED = "period-closed"
 _log = structlog.get_logger("clock")
 
 
@@ -43,14 +47,19 @@ class Clock:
         *,
         now: Callable[[], datetime],
         posted: Callable[[Posted], None],
+        topics: Sequence[str] = (),
         poll_seconds: float = 0.2,
         page_size: int = 500,
     ) -> None:
-        """Look every `poll_seconds`, and post at most `page_size` instants a transaction."""
+        """Look every `poll_seconds`, and post at most `page_size` instants a transaction.
+
+        No period is closed before all of `topics` have been read past the instant for it.
+        """
         self._pool = pool
         self._poster = poster
         self._now = now
         self._posted = posted
+        self._topics = topics
         self._poll_seconds = poll_seconds
         self._page_size = page_size
         self._task: asyncio.Task[None] | None = None
@@ -80,11 +89,30 @@ class Clock:
         self._posted(posted)
         return len(rows)
 
+    async def close_periods(self) -> int:
+        """Close a page of the periods that may be closed by now, and return how many.
+
+        What was told about them may still wait to be read: until it is, they stay open.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            read_through = await complete_through(connection, self._topics)
+            if read_through is None:
+                return 0
+            until = min(read_through, self._now())
+            rows = await closings_due_by(connection, until, self._page_size)
+            if not rows:
+                return 0
+            recorded_at = self._now()
+            arrivals = tuple(close(account, at, recorded_at) for account, at in rows)
+            posted = await self._poster.post_within(connection, Batch(arrivals))
+        self._posted(posted)
+        return posted.outcomes[CLOSED, "posted"]
+
     async def _run(self) -> None:
         failures = 0
         while True:
             try:
-                while await self.post_due():
+                while await self.post_due() or await self.close_periods():
                     pass
             except Exception as error:  # noqa: BLE001 - whatever it is, what is due must be posted
                 delay = retry_delay_seconds(failures)
@@ -105,3 +133,14 @@ def tick(account_id: str, due_at: datetime, recorded_at: datetime) -> Arrival:
     payload = f'{{"noticed_at":"{recorded_at.isoformat()}"}}'
     fact = TimePassed(due_at, recorded_at)
     return Arrival(account_id, fact, TYPE, CLOCK_SOURCE, event_id, payload, digest, recorded_at)
+
+
+def close(account_id: str, closing: Closing, recorded_at: datetime) -> Arrival:
+    """Make the arrival of the closing of an account's period."""
+    fact = PeriodClosed(closing.period_start, closing.ends_at, closing.closes_at)
+    event_id = f"{account_id}/period/{closing.period_start}/{closing.ends_at.isoformat()}"
+    digest = sha256(event_id.encode()).digest()
+    payload = (
+        f'{{"period_start":"{closing.period_start}","ends_at":"{closing.ends_at.isoformat()}"}}'
+    )
+    return Arrival(account_id, fact, CLOSED, CLOCK_SOURCE, event_id, payload, digest, recorded_at)

@@ -29,7 +29,7 @@ PREFIX: Final = "booking_credits_"
 _RECORDS: Final = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 # What a record says of its type is anyone's; only those we know become labels.
-_TYPES: Final = frozenset({*RECEIVED, "time-passed"})
+_TYPES: Final = frozenset({*RECEIVED, "time-passed", "period-closed"})
 
 
 class Metrics:
@@ -159,6 +159,13 @@ class _Asked(Collector):
         )
         yield _gauge(
             "clock_lag_seconds", "How late the clock is.", _age_seconds(outlook.oldest_due)
+        )
+        waiting = outlook.periods_waiting_to_close
+        yield _gauge("periods_waiting_to_close", "Periods that should be closed.", waiting)
+        yield _gauge(
+            "oldest_period_waiting_seconds",
+            "How long the oldest of them has waited.",
+            _age_seconds(outlook.oldest_waiting_to_close),
         )
         yield _gauge("dead_letters_open", "Dead letters to look at.", outlook.dead_letters_open)
         violations = GaugeMetricFamily(f"{PREFIX}violations", "Broken rules of the ledger.")

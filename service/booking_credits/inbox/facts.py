@@ -25,6 +25,7 @@ from booking_credits.ledger.facts import (
     Money,
     PackApproved,
     PackPurchased,
+    PeriodClosed,
     PlanRenewed,
     Scope,
     Span,
@@ -234,6 +235,11 @@ def _time(data: Data, occurred_at: datetime, _book: PolicyBook) -> TimePassed:
     return TimePassed(occurred_at, _instant_or_none(data.get("noticed_at")))
 
 
+def _closing(data: Data, occurred_at: datetime, _book: PolicyBook) -> PeriodClosed:
+    period_start = date.fromisoformat(data["period_start"])
+    return PeriodClosed(period_start, _instant(data["ends_at"]), occurred_at)
+
+
 def _instant_or_none(text: str | None) -> datetime | None:
     return None if text is None else _instant(text)
 
@@ -254,6 +260,7 @@ _READERS: Final[Mapping[str, Reader]] = MappingProxyType(
         "credits-granted": _grant,
         "credit-pack-purchased": _purchase,
         "credit-pack-approved": _approval,
+        "period-closed": _closing,
         "time-passed": _time,
     }
 )

@@ -12,6 +12,7 @@ from booking_credits.ledger.facts import (
     CreditsGranted,
     PackApproved,
     PackPurchased,
+    PeriodClosed,
     PlanRenewed,
     TimePassed,
 )
@@ -35,8 +36,8 @@ def admit(known: Iterable[Fact], fact: Fact) -> Admission:
     known = tuple(known)
     if fact in known:
         return "duplicate"
-    if isinstance(fact, TimePassed):
-        return "duplicate" if any(k.occurred_at >= fact.occurred_at for k in known) else "accepted"
+    if isinstance(fact, TimePassed | PeriodClosed):
+        return "duplicate" if any(_reaches(k, fact) for k in known) else "accepted"
     if isinstance(fact, BookingRevised):
         taken = {k.revision for k in known if isinstance(k, BookingRevised)}
         return "revision_conflict" if fact.revision in taken else "accepted"
@@ -55,6 +56,13 @@ def _admit_grant(
         return "duplicate" if any(isinstance(k, PackApproved) for k in known) else "accepted"
     issued = any(isinstance(k, CreditsGranted | PackPurchased) for k in known)
     return "grant_conflict" if issued else "accepted"
+
+
+def _reaches(known: Fact, fact: TimePassed | PeriodClosed) -> bool:
+    """Say whether what passed or was closed before goes as far."""
+    if isinstance(fact, PeriodClosed):
+        return isinstance(known, PeriodClosed) and known.ends_at >= fact.ends_at
+    return known.occurred_at >= fact.occurred_at
 
 
 def _admit_renewal(known: list[PlanRenewed], fact: PlanRenewed) -> Admission:

@@ -21,6 +21,7 @@ Document: TypeAlias = Literal["invoice", "charge_sheet"]
 
 ACCOUNT_SUBJECT = "account"
 CLOCK_SUBJECT = "clock"
+CLOSING_SUBJECT = "closing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +244,26 @@ class TimePassed:
         return CLOCK_SUBJECT
 
 
+@dataclass(frozen=True, slots=True)
+class PeriodClosed:
+    """A billing period, named by its local start date, was closed when that was due.
+
+    `ends_at` is its end: what starts before it is no longer open.
+    """
+
+    period_start: date
+    ends_at: datetime
+    occurred_at: datetime
+
+    @property
+    def subject(self) -> str:
+        """The account's closings."""
+        return CLOSING_SUBJECT
+
+
 BookingFact: TypeAlias = BookingRevised | BookingStarted
 GrantFact: TypeAlias = CreditsGranted | PlanRenewed | PackPurchased | PackApproved
-Fact: TypeAlias = BookingFact | GrantFact | AccountDescribed | TimePassed
+Fact: TypeAlias = BookingFact | GrantFact | AccountDescribed | TimePassed | PeriodClosed
 
 BOOKING_FACTS = (BookingRevised, BookingStarted)
 GRANT_FACTS = (CreditsGranted, PlanRenewed, PackPurchased, PackApproved)

@@ -40,6 +40,7 @@ class Policy:
     excluded_product_groups: frozenset[str]
     discounts_combine: bool
     expiry_notice_days: int | None = None
+    close_grace_hours: int = 72
 
     @property
     def charges_in_booking_order(self) -> bool:

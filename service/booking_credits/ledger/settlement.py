@@ -28,6 +28,7 @@ from booking_credits.ledger.facts import (
     GRANT_FACTS,
     AccountDescribed,
     BookingRevised,
+    PeriodClosed,
     TimePassed,
 )
 from booking_credits.ledger.grants import grants_of, ids_of
@@ -100,6 +101,8 @@ def _change(record: AccountRecord, fact: Fact) -> Change:
         lines = {key: record.charges[key].standing for key in due}
         grants = {grant_id: record.grants[grant_id].grant for grant_id in ended}
         return Change(timeline, fact.occurred_at, lines, grants)
+    if isinstance(fact, PeriodClosed):
+        return Change(timeline, present, {}, {})
     return _described_anew(record, fact)
 
 

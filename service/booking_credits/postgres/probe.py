@@ -29,10 +29,12 @@ _RULES: Final = ("buckets_sum_to_granted", "grants_sum_to_balances")
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What waits: the oldest announcement not published, the oldest due instant, dead letters."""
+    """What waits: announcements, due instants, periods whose time to close has come, letters."""
 
     oldest_unpublished: datetime | None = None
     oldest_due: datetime | None = None
+    periods_waiting_to_close: int = 0
+    oldest_waiting_to_close: datetime | None = None
     dead_letters_open: int = 0
 
 

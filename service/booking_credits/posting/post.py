@@ -30,6 +30,7 @@ from booking_credits.ledger.facts import (
 from booking_credits.ledger.grants import ids_of
 from booking_credits.ledger.settlement import settle
 from booking_credits.postgres import registry
+from booking_credits.postgres.closings import ClosingsToCome
 from booking_credits.postgres.faults import RowsRefused, rows_refused
 from booking_credits.postgres.reader import PAGE_SIZE, LedgerReader
 from booking_credits.postgres.writer import LedgerWriter
@@ -155,6 +156,7 @@ class _Part:
         self._render = render
         self._reader = reader
         self._writer = LedgerWriter()
+        self._closings = ClosingsToCome()
         self._posted = Posted()
         self._forgotten: list[EventKey] = []
         self._repeated: set[EventKey] = set()
@@ -168,6 +170,7 @@ class _Part:
             await open_records(self._reader, fresh)
             await self._settle_all(by_account)
             await self._writer.write(self._connection)
+            await self._closings.write(self._connection)
         await registry.forget_events(self._connection, self._forgotten)
         self._posted.entries = len(self._writer.entries)
         self._posted.announcements = len(self._writer.announcements)
@@ -285,6 +288,7 @@ class _Part:
     ) -> None:
         writer, account_id, fact_no = self._writer, record.account_id, outcome.numbers.fact
         writer.note(record, outcome)
+        self._closings.note(account_id, outcome, arrival.recorded_at)
         writer.facts.append(
             (
                 account_id,

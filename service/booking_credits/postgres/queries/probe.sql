@@ -18,6 +18,12 @@ select
     (select min(due_at) from due) as oldest_due,
     (
         select count(*) from (
+            select from closings where closes_at <= now() limit 10000
+        ) as waiting
+    ) as periods_waiting_to_close,
+    (select min(closes_at) from closings where closes_at <= now()) as oldest_waiting_to_close,
+    (
+        select count(*) from (
             select from dead_letters as d
             where not exists (
                 select from dead_letter_actions as a where a.dead_letter_id = d.dead_letter_id

@@ -1,0 +1,185 @@
+"""Closing: a period is closed after its grace, once, and only when all of it has been read."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date, datetime
+from typing import TypeAlias
+from uuid import uuid4
+
+import pytest
+
+from booking_credits.clock.clock import Clock
+from booking_credits.inbox.reading import read_fact
+from booking_credits.ledger.facts import Fact
+from booking_credits.outbox.rendering import render
+from booking_credits.postgres.pool import Pool, open_pool
+from booking_credits.postgres.probe import DatabaseProbe
+from booking_credits.posting.batch import Batch
+from booking_credits.posting.post import Poster
+from booking_credits.posting.shards import SHARDS
+from booking_credits.verify.verification import verify
+from builders import ACCOUNT, a_book, a_booking, a_line, a_renewal, an_account, at, on
+from postgres.arrivals import arrival
+
+Closed: TypeAlias = tuple[datetime, date, datetime]
+
+BOOK = a_book(policy="packs")
+TOPICS = ("bookings", "accounts")
+MARCH = (at("2026-04-04 00:00"), on("2026-03-01"), at("2026-04-01 00:00"))
+APRIL = (at("2026-05-04 00:00"), on("2026-04-01"), at("2026-05-01 00:00"))
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    """A pool of a few workers' sessions."""
+    opened = await open_pool(database, application_name="tests", max_size=4)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def poster(pool: Pool) -> Poster:
+    """Posts by packs, with a booking made in the middle of March."""
+    made = Poster(pool, BOOK, read_fact=_read, render=render)
+    await _post(made, a_booking("standup", a_line(starts="2026-03-20 10:00")))
+    return made
+
+
+async def test_a_period_is_closed_after_its_grace(pool: Pool, poster: Poster) -> None:
+    """Not a moment before it is due, for the instant at which it was due, and once."""
+    await _read_through(pool, "2026-04-10 00:00")
+    assert [] == await _closed_by(pool, poster, "2026-04-03 23:59")
+    assert [MARCH] == await _closed_by(pool, poster, "2026-04-05 00:00")
+    assert [MARCH] == await _closed_by(pool, poster, "2026-04-06 00:00")
+
+
+async def test_a_backlog_postpones_closing(pool: Pool, poster: Poster) -> None:
+    """As long as one partition has not been read past the instant, nothing is closed."""
+    await _read_through(pool, "2026-04-10 00:00", behind="2026-04-03 23:59")
+    assert [] == await _closed_by(pool, poster, "2026-04-10 00:00")
+    await _read_through(pool, "2026-04-10 00:00")
+    assert [MARCH] == await _closed_by(pool, poster, "2026-04-10 00:00")
+
+
+async def test_a_topic_that_nobody_has_read_postpones_closing(pool: Pool, poster: Poster) -> None:
+    """Who has not begun to read cannot know what there is."""
+    assert [] == await _closed_by(pool, poster, "2026-04-10 00:00")
+
+
+async def test_periods_are_closed_one_after_the_other(pool: Pool, poster: Poster) -> None:
+    """A service that was away for months closes each of them, as at its own time."""
+    await _read_through(pool, "2026-05-20 00:00")
+    assert [MARCH, APRIL] == await _closed_by(pool, poster, "2026-05-20 00:00")
+
+
+async def test_clocks_close_a_period_once(pool: Pool, poster: Poster) -> None:
+    """Any number of clocks may look for what is to be closed."""
+    await _read_through(pool, "2026-05-20 00:00")
+    now = at("2026-05-20 00:00")
+    while await pool.fetchval("select count(*) from closings where closes_at <= $1", now):
+        await asyncio.gather(*(_look(_clock(pool, poster, now)) for _ in range(3)))
+    assert [MARCH, APRIL] == await _closed(pool)
+
+
+async def test_what_is_due_before_is_posted_first(pool: Pool, poster: Poster) -> None:
+    """A period with something left to happen in it stays open until that has happened."""
+    await _read_through(pool, "2026-04-10 00:00")
+    clock = _clock(pool, poster, at("2026-04-10 00:00"))
+    assert 0 == await clock.close_periods()
+    await clock.post_due()
+    assert 1 == await clock.close_periods()
+
+
+async def test_another_calendar_moves_the_next_closing(pool: Pool, poster: Poster) -> None:
+    """The running month keeps its end; from then on the account closes by the quarter."""
+    moved = an_account(since="2026-03-20", cycle="quarter", zone="Asia/Kathmandu", policy="packs")
+    opened = an_account(policy="packs")
+    await _post(poster, opened, moved)
+    await _read_through(pool, "2026-07-20 00:00")
+    second = (at("2026-07-03 18:15"), on("2026-04-01"), at("2026-06-30 18:15"))
+    assert [MARCH, second] == await _closed_by(pool, poster, "2026-07-20 00:00")
+
+
+async def test_an_account_is_closed_from_when_it_was_first_heard_of(pool: Pool) -> None:
+    """A history that is told late is closed together with the period in which it is told."""
+    poster = Poster(pool, BOOK, read_fact=_read, render=render)
+    told = a_renewal(period="2025-07-01", occurred="2025-07-01 00:00")
+    await _post(poster, told, recorded="2026-04-15 00:00")
+    await _read_through(pool, "2026-05-10 00:00")
+    assert [APRIL] == await _closed_by(pool, poster, "2026-05-10 00:00")
+
+
+@pytest.mark.usefixtures("poster")
+async def test_waiting_periods_are_counted(database: str) -> None:
+    """Whoever watches sees how many periods should be closed, and since when."""
+    probe = DatabaseProbe(database, shards=SHARDS)
+    try:
+        outlook = await probe.look()
+    finally:
+        probe.close()
+    assert (1, MARCH[0]) == (outlook.periods_waiting_to_close, outlook.oldest_waiting_to_close)
+
+
+async def test_closings_are_rebuilt(database: str, pool: Pool, poster: Poster) -> None:
+    """A closing is a fact like any other."""
+    await _read_through(pool, "2026-05-20 00:00")
+    assert [MARCH, APRIL] == await _closed_by(pool, poster, "2026-05-20 00:00")
+    await pool.execute("reset role")
+    found = await verify(database, BOOK, lambda *_: None)
+    assert [] == [violation for violation in found if violation.check != "policies"]
+
+
+async def _post(poster: Poster, *facts: Fact, recorded: str = "2026-03-15 12:00") -> None:
+    told = tuple(arrival(fact, recorded_at=at(recorded)) for fact in facts)
+    assert [] == (await poster.post(Batch(told))).dead_letters
+
+
+async def _read_through(pool: Pool, instant: str, *, behind: str | None = None) -> None:
+    """Have every partition read through an instant, but for one that is behind."""
+    await pool.execute(
+        "insert into positions (topic, partition, owner, read_through)"
+        " select topic, partition, $2, $3 from unnest($1::text[]) as topic,"
+        " generate_series(0, 2) as partition"
+        " on conflict (topic, partition) do update set read_through = excluded.read_through",
+        TOPICS,
+        uuid4(),
+        at(instant),
+    )
+    if behind is not None:
+        await pool.execute(
+            "update positions set read_through = $1 where topic = $2 and partition = 1",
+            at(behind),
+            TOPICS[1],
+        )
+
+
+async def _closed_by(pool: Pool, poster: Poster, now: str) -> list[Closed]:
+    """Let a clock look at an instant; returns all that has been closed so far."""
+    await _look(_clock(pool, poster, at(now)))
+    return await _closed(pool)
+
+
+async def _look(clock: Clock) -> None:
+    while await clock.post_due() or await clock.close_periods():
+        pass
+
+
+async def _closed(pool: Pool) -> list[Closed]:
+    rows = await pool.fetch(
+        "select occurred_at, payload ->> 'period_start' as period_start,"
+        " payload ->> 'ends_at' as ends_at from facts"
+        " where account_id = $1 and type = 'period-closed' order by fact_no",
+        ACCOUNT,
+    )
+    return [
+        (r["occurred_at"], on(r["period_start"]), datetime.fromisoformat(r["ends_at"]))
+        for r in rows
+    ]
+
+
+def _clock(pool: Pool, poster: Poster, now: datetime) -> Clock:
+    return Clock(pool, poster, now=lambda: now, posted=lambda _: None, topics=TOPICS)
+
+
+def _read(kind: str, occurred_at: datetime, payload: str) -> Fact:
+    return read_fact(kind, occurred_at, payload, BOOK)
