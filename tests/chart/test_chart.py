@@ -1,6 +1,7 @@
 """The chart: what it renders is what Kubernetes takes, restricted, and fits the service."""
 
 import json
+import re
 import shutil
 import subprocess
 import tomllib
@@ -128,6 +129,16 @@ def test_alerts_and_topics_are_the_project_s_own() -> None:
     settings = Settings.model_construct()
     expected = {*settings.input_topic_names, *settings.output_topics.values()}
     assert expected == {m["metadata"]["name"] for m in manifests if m["kind"] == "KafkaTopic"}
+
+
+def test_the_installation_of_the_readme_is_rendered() -> None:
+    """What deploy/README.md has people set can be set, and is all that has to be."""
+    said = (ROOT / "deploy" / "README.md").read_text()
+    [sets] = re.findall(r"helm install credits deploy/helm (.*)$", said, re.MULTILINE)
+    rendered = _template(*re.findall(r"--set (\S+)", sets))
+    assert 0 == rendered.returncode, rendered.stderr
+    [secret] = re.findall(r"create secret generic (\S+) --from-literal=(\S+?)=", said)
+    assert secret == (_VALUES["secrets"]["name"], _VALUES["secrets"]["postgresDsnKey"])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -80,6 +81,7 @@ def test_what_the_readme_looks_at_is_there(project: dict[str, str]) -> None:
     up, commands = blocks[0].split("\n"), blocks[1].splitlines()
     assert ["make up", ""] == up
     assert len(commands) > 3
+    printed = ""
     for command in commands:
         said = subprocess.run(
             ["bash", "-c", command],
@@ -92,6 +94,23 @@ def test_what_the_readme_looks_at_is_there(project: dict[str, str]) -> None:
             stdin=subprocess.DEVNULL,
         )
         assert 0 == said.returncode, command + said.stdout + said.stderr
+        printed += said.stdout + said.stderr
+    promised = re.findall(r"^    (.+)$", _SECTION, re.MULTILINE)
+    assert ["verify: 0 violations"] == promised[-1:]
+    assert [] == [line for line in promised if line not in printed]
+
+
+@pytest.mark.usefixtures("up")
+def test_logs_are_followed(project: dict[str, str]) -> None:
+    """What every container says is shown, from before on."""
+    command = ["make", "--no-print-directory", "logs"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | project, stdout=subprocess.PIPE, text=True
+    ) as logs:
+        assert logs.stdout is not None
+        started = next((line for line in logs.stdout if "service_started" in line), "")
+        logs.send_signal(signal.SIGINT)
+    assert "worker-" in started
 
 
 @pytest.mark.usefixtures("up")

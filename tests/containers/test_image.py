@@ -52,6 +52,15 @@ def test_nothing_in_it_builds_or_installs(image: str) -> None:
     assert "[] []\n" == _python(image, script).stdout
 
 
+def test_it_is_small(image: str) -> None:
+    """It adds to its base what the service needs, and no more than deploy/README.md says."""
+    [base, ours] = [
+        json.loads(docker("image", "inspect", name))[0]["Size"]
+        for name in ("python:3.13-slim", image)
+    ]
+    assert ours - base < 90_000_000
+
+
 def test_its_code_is_the_code_of_the_wheels(image: str, tmp_path: Path) -> None:
     """What is released to a package index and what runs here are the same bytes."""
     wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]

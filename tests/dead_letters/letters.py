@@ -54,6 +54,20 @@ async def run_process(database: str, *arguments: str) -> Said:
     return Said(process.returncode or 0, out.decode(), err.decode())
 
 
+async def run_shell(database: str, command: str, *, kafka: str) -> Said:
+    """Run a line as people do, in a shell."""
+    path = f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"
+    process = await asyncio.create_subprocess_exec(
+        "bash",
+        *("-o", "pipefail", "-c", command),
+        env=os.environ | _variables(database, kafka) | {"PATH": path},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return Said(process.returncode or 0, out.decode(), err.decode())
+
+
 def _variables(database: str, kafka: str) -> dict[str, str]:
     return {
         "BOOKING_CREDITS_POSTGRES_DSN": database,

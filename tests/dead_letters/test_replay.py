@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from booking_credits.app import reader_by
@@ -22,11 +26,12 @@ from booking_credits.posting.dead_letters import REPLAYED_FROM
 from booking_credits.posting.post import Poster
 from builders import a_book, a_grant
 from conftest import CreateTopic
-from dead_letters.letters import RECEIVED_AT, Said, an_origin, put, run
+from dead_letters.letters import RECEIVED_AT, Said, an_origin, put, run, run_shell
 from local.kafka import Kafka
 from postgres.arrivals import record_of
 
 SIGNED = ("--actor", "dora", "--reason", "unit added")
+_OPERATING = (Path(__file__).parents[2] / "deploy" / "README.md").read_text()
 
 
 async def test_a_record_goes_back_as_it_came(
@@ -163,6 +168,27 @@ async def _shown(database: str, letter: UUID) -> dict[str, Any]:
     said: Said = await run(database, "show", str(letter), "--output", "json")
     shown: dict[str, Any] = json.loads(said.out)
     return shown
+
+
+async def test_the_commands_of_the_readme_do_what_it_says(
+    kafka: Kafka, database: str, topics: CreateTopic
+) -> None:
+    """Each runs as it stands in deploy/README.md, with a letter's id for ID."""
+    if shutil.which("jq") is None:
+        pytest.skip("NOT RUN: no jq")
+    topic = await topics("bookings")
+    blocks = re.findall(
+        r"^```sh\n(booking-credits dead-letters .*?)^```$", _OPERATING, re.MULTILINE | re.DOTALL
+    )
+    commands = "".join(blocks).replace("|\n", "| ").splitlines()
+    assert 5 == len(commands)
+    for offset, command in enumerate(commands):
+        letter = await put(database, an_origin(topic, offset))
+        filled = command.replace("ID ...", "ID").replace("ID", str(letter))
+        said = await run_shell(database, filled, kafka=kafka.bootstrap_servers)
+        assert 0 == said.code, command + said.err
+    replayed = {dict(record.headers)[REPLAYED_FROM] for record in await _read(kafka, topic, 0)}
+    assert str(letter).encode() in replayed
 
 
 async def _read(kafka: Kafka, topic: str, partition: int) -> list[ConsumerRecord]:
