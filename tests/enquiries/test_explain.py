@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,15 @@ async def test_one_line_can_be_asked_for_in_every_form(database: str, tmp_path: 
     assert nodes == [row["says"] for row in csv.DictReader(io.StringIO(sheet.out))]
     assert [] == [node for node in nodes if node not in table.out]
     assert table.out.endswith("complete through: -\n")
+
+
+async def test_what_was_told_is_shown_as_it_was_told(database: str, tmp_path: Path) -> None:
+    """A reason that looks like markup is text."""
+    await post(database, (replace(a_grant(), reason="[red]a"), a_booking()))
+
+    said = await ask(database, "explain", "mina-and-sons", "standup", folder=tmp_path)
+
+    assert "by petra ([red]a)" in said.out
 
 
 async def test_what_is_not_on_record_is_refused(database: str, tmp_path: Path) -> None:

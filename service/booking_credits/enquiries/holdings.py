@@ -10,6 +10,7 @@ from booking_credits.enquiries.sources import subject_of_grant
 from booking_credits.ledger.buckets import BUCKETS
 from booking_credits.ledger.calendars import EVER, local_date
 from booking_credits.outbox.rendering import decimal_text
+from booking_credits.posting.batch import CLOCK_SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -217,7 +218,7 @@ def giver(told: Told) -> str | None:
     data = told.data
     if told.type == "billing-plan-renewed":
         return f"plan {data['plan']}"
-    if told.type == "time-passed":
+    if told.source == CLOCK_SOURCE:
         return "clock"
     if told.type == "credit-pack-purchased":
         return f"sale by {data.get('sold_via', 'point_of_sale')}"
