@@ -82,6 +82,13 @@ def test_it_needs_no_right_and_no_place_to_write(image: str) -> None:
     assert (0, "The settings can be used.\n") == (said.returncode, said.stdout), said.stderr
 
 
+def test_it_can_trace(image: str) -> None:
+    """What tells traces is in it, for whoever names a collector."""
+    endpoint = "--env=BOOKING_CREDITS_TRACES_ENDPOINT=http://collector:4318/v1/traces"
+    said = run(image, "config", "check", options=(endpoint,))
+    assert (0, "The settings can be used.\n") == (said.returncode, said.stdout), said.stderr
+
+
 def test_a_command_ends_when_it_is_asked_to(image: str) -> None:
     """As process 1, too, a command that waits for a server ends by SIGTERM."""
     with socket.create_server(("127.0.0.1", 0)) as server:
