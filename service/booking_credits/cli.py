@@ -121,7 +121,12 @@ def migrate() -> None:
 
 
 @app.command()
-def verify() -> None:
+def verify(
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rebuild only so many accounts, chosen by chance."),
+    ] = None,
+) -> None:
     """Check the ledger against its own rules and rebuild it from its facts; 1 if it is wrong."""
     settings, book = _settings(logging.WARNING)
     with Progress(console=_screen, transient=True) as bar:
@@ -135,7 +140,7 @@ def verify() -> None:
 
         dsn = settings.postgres_dsn.get_secret_value()
         try:
-            violations = _run(find_violations(dsn, book, progress))
+            violations = _run(find_violations(dsn, book, progress, sample=sample))
         except DATABASE_FAULTS as failure:
             _give_up(failure)
     for violation in violations:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
@@ -13,11 +13,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from bench import history, hot, mix
 from bench.ceiling import measure_ceiling, precompute
 from bench.latency import Latencies, measure_latency
-from bench.measure import Measurement, measure, measure_worker
+from bench.measure import Measurement, MeasurementError, measure, measure_worker
 from bench.measure import Progress as ToldProgress
 from bench.mix import Event
 from bench.trial import Servers, Trial, open_trial
+from booking_credits.policy_file import load_policies
 from booking_credits.postgres.migrate import migrate
+from booking_credits.verify.verification import verify
 
 TUTORIAL: Final = ("python", "-m", "bench.tutorial")
 _LATENCY_SHARE: Final = 0.3
@@ -33,10 +35,12 @@ class Scale:
     hot_events: int
     history_entries: int
     latency_seconds: float
+    # Of a long history; None: all of them.
+    rebuilt_accounts: int | None
 
 
-FULL: Final = Scale(3, 50_000, 4_000, 20_000, 1_000_000, 20)
-QUICK: Final = Scale(1, 10_000, 600, 3_000, 50_000, 5)
+FULL: Final = Scale(3, 50_000, 4_000, 20_000, 1_000_000, 20, 100)
+QUICK: Final = Scale(1, 10_000, 600, 3_000, 50_000, 5, None)
 
 
 @dataclass
@@ -125,9 +129,9 @@ class Run:
             await self._verify("hot account", trial)
         async with self._trial("history", "history") as trial:
             results.history.append(await self._worker("with history", trial, self._mix))
-            # To rebuild a long history takes long, and it is the same in every round.
+            # To rebuild a long history takes long: some of its accounts, in the last round.
             if is_last:
-                await self._verify("with history", trial)
+                await self._verify("with history", trial, self._scale.rebuilt_accounts)
 
     async def _worker(self, name: str, trial: Trial, events: Sequence[Event]) -> Measurement:
         with self._shown(name) as progress:
@@ -135,9 +139,20 @@ class Run:
         self._tell(name, measurement.events_per_second)
         return measurement
 
-    async def _verify(self, name: str, trial: Trial) -> None:
-        with self._shown(f"{name}: verify"):
-            await trial.verify()
+    async def _verify(self, name: str, trial: Trial, sample: int | None = None) -> None:
+        """Check every rule, and rebuild all accounts or so many of them, as the service does."""
+        with ExitStack() as stack:
+            bars: dict[str, ToldProgress] = {}
+
+            def progress(stage: str, done: int, total: int) -> None:
+                if stage not in bars:
+                    stack.close()
+                    bars[stage] = stack.enter_context(self._shown(f"{name}: verify {stage}"))
+                bars[stage](done, total)
+
+            violations = await verify(trial.dsn, load_policies(), progress, sample=sample)
+        if violations:
+            raise MeasurementError(f"{name}: {violations[0]}")
 
     async def _tutorial(self, trial: Trial) -> Measurement:
         events = self._mix[: self._scale.tutorial_events]

@@ -1,6 +1,5 @@
 """Trial: one measurement's own database and topics, on the servers that all of a run share."""
 
-import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -15,11 +14,9 @@ from bench.preload import PARTITIONS, create_topic
 from booking_credits.ledger.announcements import KINDS
 from local.kafka import Kafka
 from local.postgres import Postgres
-from local.supervision import Supervised
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-_VERIFY_TIMEOUT_SECONDS: Final = 1800
 _PROGRAMS: Final = Path(sys.executable).parent
 
 
@@ -87,15 +84,6 @@ class Trial:
         words = [f"{name}={text}" for name, text in self.environment.items()]
         paths = f"PYTHONPATH={os.pathsep.join(path for path in sys.path if path)}"
         return ["env", paths, *words, str(_PROGRAMS / program), *arguments]
-
-    async def verify(self) -> None:
-        """Let the service verify the ledger; UnavailableError says what is wrong with it."""
-        verify = Supervised("verify")
-        try:
-            command = self.command("booking-credits", "verify")
-            await asyncio.to_thread(verify.run, *command, timeout_seconds=_VERIFY_TIMEOUT_SECONDS)
-        finally:
-            verify.close()
 
 
 @asynccontextmanager

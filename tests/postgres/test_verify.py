@@ -60,6 +60,20 @@ async def test_nothing_is_wrong_with_what_was_posted(database: str) -> None:
     assert [] == await _verify(database)
 
 
+async def test_a_sample_is_rebuilt_alone(database: str) -> None:
+    """With a sample of one, what only a rebuild can find is found in one account."""
+    await post(database, MONTH)
+    await post(database, ELSEWHERE, "another")
+    assert [] == await _verify(database, sample=1)
+
+    await _execute(database, "update charges set resource = 'cellar'")
+    everywhere = {violation.account_id for violation in await _verify(database)}
+    sampled = {violation.account_id for violation in await _verify(database, sample=1)}
+    assert {ACCOUNT, "another"} == everywhere
+    assert 1 == len(sampled)
+    assert sampled < everywhere
+
+
 @pytest.mark.timeout(600)
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories())
@@ -361,8 +375,8 @@ def _own(fact: Fact, account_id: str) -> Fact:
     return fact
 
 
-async def _verify(dsn: str) -> list[Violation]:
-    return await verify(dsn, BOOK, lambda _stage, _done, _total: None)
+async def _verify(dsn: str, sample: int | None = None) -> list[Violation]:
+    return await verify(dsn, BOOK, lambda _stage, _done, _total: None, sample=sample)
 
 
 async def _execute(dsn: str, statements: str) -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from booking_credits.postgres.faults import RowsRefused, rows_refused
 from booking_credits.postgres.migrate import create_tables
 from booking_credits.postgres.sql import load_queries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
 
     from booking_credits.postgres.pool import Connection
 
 _AUDIT = load_queries("audit.sql")
 _REBUILD = load_queries("rebuild.sql")
+
+# None: all.
+Accounts: TypeAlias = "Sequence[str] | None"
 
 RULES = tuple(_AUDIT)
 REBUILT_TABLES = (
@@ -78,22 +81,29 @@ async def find_violations(connection: Connection, rule: str, limit: int) -> list
     return [Violation(rule, row["account_id"], row["detail"]) for row in rows]
 
 
-async def count_facts(connection: Connection) -> int:
-    """Count the facts on record."""
-    return int(await connection.fetchval(_REBUILD["count_facts"]))
+async def choose_accounts(connection: Connection, count: int) -> list[str]:
+    """Choose so many accounts by chance."""
+    return [row["account_id"] for row in await connection.fetch(_REBUILD["choose_accounts"], count)]
 
 
-async def read_facts(connection: Connection, page_size: int) -> AsyncIterator[list[StoredFact]]:
+async def count_facts(connection: Connection, accounts: Accounts) -> int:
+    """Count the facts on record of accounts."""
+    return int(await connection.fetchval(_REBUILD["count_facts"], accounts))
+
+
+async def read_facts(
+    connection: Connection, accounts: Accounts, page_size: int
+) -> AsyncIterator[list[StoredFact]]:
     """Read the facts on record page by page, in the order in which accounts recorded them.
 
     What is searched for tables when the first page is read is read to the end.
     """
-    cursor = await connection.cursor(_REBUILD["facts_on_record"])
+    cursor = await connection.cursor(_REBUILD["facts_on_record"], accounts)
     while rows := await cursor.fetch(page_size):
         yield [StoredFact(**row) for row in rows]
 
 
-async def enter_shadow(connection: Connection) -> str:
+async def enter_shadow(connection: Connection, accounts: Accounts) -> str:
     """Make empty tables and search for no others until the transaction ends.
 
     Returns the schema on record, with which to compare them.
@@ -102,17 +112,18 @@ async def enter_shadow(connection: Connection) -> str:
     await connection.execute(_REBUILD["create_shadow"])
     await connection.execute(_REBUILD["enter_shadow"])
     await create_tables(connection)
-    await connection.execute(await connection.fetchval(_REBUILD["name_accounts"], on_record))
+    naming = await connection.fetchval(_REBUILD["name_accounts"], on_record)
+    await connection.execute(naming, accounts)
     return on_record
 
 
 async def compare_table(
-    connection: Connection, on_record: str, table: str, limit: int
+    connection: Connection, on_record: str, table: str, accounts: Accounts, limit: int
 ) -> list[Violation]:
     """Return the first rows of a table that were rebuilt otherwise, with what differs in them."""
     await connection.execute(_REBUILD["plan_freely"])
     comparison = await connection.fetchval(_REBUILD["write_comparison"], on_record, table, limit)
-    rows: list[Any] = await connection.fetch(comparison)
+    rows: list[Any] = await connection.fetch(comparison, accounts)
     return [Violation("rebuild", row["account_id"], f"{table} {_difference(row)}") for row in rows]
 
 

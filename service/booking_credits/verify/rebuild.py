@@ -18,7 +18,7 @@ from booking_credits.posting.post import Poster
 
 if TYPE_CHECKING:
     from booking_credits.ledger.policies import PolicyBook
-    from booking_credits.postgres.audit import StoredFact
+    from booking_credits.postgres.audit import Accounts, StoredFact
     from booking_credits.postgres.pool import Connection, Pool
     from booking_credits.verify.progress import Progress
 
@@ -28,8 +28,11 @@ _PAGE_SIZE = 500
 class Rebuild:
     """A rebuild within a transaction that the caller rolls back."""
 
-    def __init__(self, pool: Pool, connection: Connection, book: PolicyBook) -> None:
-        """Rebuild by the policies of a book, over a connection of the pool."""
+    def __init__(
+        self, pool: Pool, connection: Connection, book: PolicyBook, accounts: Accounts
+    ) -> None:
+        """Rebuild accounts by the policies of a book, over a connection of the pool."""
+        self._accounts = accounts
         self._connection = connection
         self._read_fact = partial(read_fact, book=book)
         self._poster = Poster(pool, book, read_fact=self._read_fact, render=render)
@@ -37,10 +40,11 @@ class Rebuild:
 
     async def run(self, progress: Progress, limit: int) -> list[Violation]:
         """Return what is on record and does not follow from the facts, or is missing."""
-        total, done = await audit.count_facts(self._connection), 0
-        pages = audit.read_facts(self._connection, _PAGE_SIZE)
+        connection, accounts = self._connection, self._accounts
+        total, done = await audit.count_facts(connection, accounts), 0
+        pages = audit.read_facts(connection, accounts, _PAGE_SIZE)
         page: list[StoredFact] = await anext(pages, [])
-        on_record = await audit.enter_shadow(self._connection)
+        on_record = await audit.enter_shadow(connection, accounts)
         while page:
             await self._post(page)
             done += len(page)
@@ -48,7 +52,7 @@ class Rebuild:
             page = await anext(pages, [])
         violations = self._violations[:limit]
         for done, table in enumerate(audit.REBUILT_TABLES, 1):
-            violations += await audit.compare_table(self._connection, on_record, table, limit)
+            violations += await audit.compare_table(connection, on_record, table, accounts, limit)
             progress("tables", done, len(audit.REBUILT_TABLES))
         return violations
 

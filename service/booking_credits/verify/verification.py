@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 MOST_VIOLATIONS = 20
 
 
-async def verify(dsn: str, book: PolicyBook, progress: Progress) -> list[Violation]:
+async def verify(
+    dsn: str, book: PolicyBook, progress: Progress, *, sample: int | None = None
+) -> list[Violation]:
     """Return what is wrong with a ledger, at most `MOST_VIOLATIONS` of each kind.
+
+    Every rule is checked of all accounts; with a `sample` only so many, chosen by chance, are
+    rebuilt from their facts.
 
     The ledger is read as of one instant and may be posted to meanwhile. The user of the DSN reads
     it and makes a schema beside it, which is gone in the end.
@@ -37,7 +42,8 @@ async def verify(dsn: str, book: PolicyBook, progress: Progress) -> list[Violati
             for done, rule in enumerate(audit.RULES, 1):
                 violations += await audit.find_violations(connection, rule, MOST_VIOLATIONS)
                 progress("rules", done, len(audit.RULES))
-            rebuild = Rebuild(pool, connection, book)
+            accounts = None if sample is None else await audit.choose_accounts(connection, sample)
+            rebuild = Rebuild(pool, connection, book, accounts)
             return violations + await rebuild.run(progress, MOST_VIOLATIONS)
     finally:
         await pool.close()

@@ -1,13 +1,18 @@
--- Rebuilding the ledger from its facts, in a schema that ends with its transaction.
+-- Rebuilding the ledger from its facts, in a schema that ends with its transaction. Where accounts
+-- are a parameter, null means all.
+
+-- name: choose_accounts
+-- Some accounts, others each time. $1 how many.
+select account_id from accounts order by random() limit $1
 
 -- name: count_facts
--- How many facts there are.
-select count(*) from facts
+-- How many facts there are. $1 accounts.
+select count(*) from facts where $1::text[] is null or account_id = any($1)
 
 -- name: facts_on_record
--- Every fact, as it was told, in the order in which its account recorded it.
+-- Every fact, as it was told, in the order in which its account recorded it. $1 accounts.
 select account_id, fact_no, type, source, event_id, occurred_at, recorded_at, payload, payload_hash
-from facts order by account_id, fact_no
+from facts where $1::text[] is null or account_id = any($1) order by account_id, fact_no
 
 -- name: schema_on_record
 -- Where the ledger is.
@@ -34,13 +39,16 @@ select set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', '
     set_config('enable_mergejoin', 'on', true)
 
 -- name: name_accounts
--- Write the query that makes the rows of all accounts: one of which every event was refused has no
--- facts. $1 schema on record.
-select format('insert into accounts (account_id) select account_id from %I.accounts', $1::text)
+-- Write the query that makes the rows of accounts: one of which every event was refused has no
+-- facts. $1 schema on record; of what is written $1 are the accounts.
+select format(
+    'insert into accounts (account_id) select account_id from %I.accounts
+    where $1::text[] is null or account_id = any($1)', $1::text)
 
 -- name: write_comparison
 -- Write the query that finds rows of a table that were rebuilt otherwise, byte for byte, with the
--- columns that differ. $1 schema on record, $2 table, $3 how many at most.
+-- columns that differ. $1 schema on record, $2 table, $3 how many at most; of what is written $1 are
+-- the accounts.
 with columns as (
     select string_agg(quote_ident(a.attname), ', ' order by k.place) filter (where k.place > 0)
             as key,
@@ -61,7 +69,8 @@ select format(
         recorded is null as is_missing, rebuilt is null as is_extra,
         array_to_string(array[%2$s], ', ') as columns
     from %3$I.%4$I as recorded full join %4$I as rebuilt using (%1$s)
-    where recorded::text is distinct from rebuilt::text
+    where ($1::text[] is null or account_id = any($1))
+        and recorded::text is distinct from rebuilt::text
     order by %1$s limit %5$s
     $query$,
     key, differing, $1::text, $2::text, $3::integer
