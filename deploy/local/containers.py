@@ -57,7 +57,8 @@ class _Server:
             self._container.with_command(list(command))
             self._began_at = time.time()
             self._container.start()
-        except DockerException as error:
+        # An engine that answers may still be too slow, or without what cleans up behind us.
+        except (DockerException, OSError) as error:
             raise UnavailableError(f"no container of {image}: {error}") from error
 
     @property
