@@ -16,11 +16,11 @@ from booking_credits.ledger.facts import (
     Allotment,
     BookingRevised,
     BookingStarted,
-    Channel,
     Correction,
     CreditsGranted,
     Cycle,
     Fact,
+    Fallback,
     Line,
     Money,
     PackApproved,
@@ -145,7 +145,7 @@ def a_booking(
     revision: int = 1,
     occurred: datetime | str = "2026-03-01 09:00",
     booked: datetime | str | None = None,
-    channel: Channel | None = None,
+    fallback: Fallback | None = None,
     corrected_by: str | None = None,
 ) -> BookingRevised:
     """Make or revise a booking; without lines it has the usual one."""
@@ -156,7 +156,7 @@ def a_booking(
         occurred_at=occurred_at,
         booked_at=occurred_at if booked is None else _instant(booked),
         lines=lines or (a_line(),),
-        channel=channel,
+        fallback=fallback,
         correction=None if corrected_by is None else Correction(corrected_by, "made free"),
     )
 
@@ -317,12 +317,14 @@ def a_record(*facts: Fact, book: PolicyBook | None = None) -> AccountRecord:
     return record
 
 
-def post(record: AccountRecord, facts: Iterable[Fact]) -> list[Outcome]:
+def post(
+    record: AccountRecord, facts: Iterable[Fact], *, is_answered: bool = False
+) -> list[Outcome]:
     """Settle the facts that are news, put them on record and return what each changed."""
     outcomes: list[Outcome] = []
     for fact in facts:
         if admit(record.facts_of(fact.subject), fact) == "accepted":
-            outcomes.append(settle(record, fact))
+            outcomes.append(settle(record, fact, is_answered=is_answered))
             record.accept(outcomes[-1])
     return outcomes
 

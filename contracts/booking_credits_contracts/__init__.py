@@ -23,6 +23,7 @@ from booking_credits_contracts.published import (
     PublishedData,
     Refusal,
     RequestRejected,
+    ShortLine,
     Take,
 )
 from booking_credits_contracts.quantities import CURRENCIES, Money
@@ -80,6 +81,7 @@ __all__ = [
     "Refusal",
     "RequestRejected",
     "Scope",
+    "ShortLine",
     "Span",
     "Take",
     "read_event",

@@ -32,7 +32,7 @@ _EXACT_LIMIT: Final = 2**53 - 1
 Ordinal = Annotated[int, Field(ge=1, le=_EXACT_LIMIT)]
 Bucket = Literal["granted", "available", "held", "drawn", "expired", "removed"]
 LineStatus = Literal["covered", "partly", "uncovered", "not_eligible"]
-BookingStatus = Literal["covered", "partly", "uncovered", "not_eligible", "cancelled"]
+BookingStatus = Literal["covered", "partly", "uncovered", "not_eligible", "cancelled", "declined"]
 
 
 class Published(BaseModel):
@@ -198,13 +198,27 @@ class LineCoverage(Published):
     reasons: tuple[Refusal, ...]
 
 
+class ShortLine(Published):
+    """A line that a revision would have left short: what would be missing in each unit, and why."""
+
+    booking_id: Id
+    line: LineNumber
+    uncovered: Costs
+    reasons: tuple[Refusal, ...]
+
+
 class CoverageDecided(LedgerEvent):
-    """`coverage-decided`: how the booking's lines are paid now; a cancelled one has none."""
+    """`coverage-decided`: how the booking's lines are paid now; a cancelled one has none.
+
+    A declined revision changed nothing: the lines are those that stand without it, and
+    `left_short` names those because of which it was declined, be they of this booking or others.
+    """
 
     booking_id: Id
     revision: Revision
     status: BookingStatus
     lines: tuple[LineCoverage, ...]
+    left_short: tuple[ShortLine, ...]
 
 
 class LineInTheWay(Published):

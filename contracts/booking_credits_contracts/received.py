@@ -106,7 +106,7 @@ class BookingState(AccountEvent):
     revision: Revision
     booked_at: Instant
     member_id: Id | None = None
-    fallback: Literal["invoice", "card", "on_account"] | None = None
+    fallback: Literal["invoice", "card", "on_account", "deny"] | None = None
     correction: Correction | None = None
     lines: Annotated[
         tuple[BookingLine, ...],

@@ -14,7 +14,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from booking_credits.ledger.facts import Channel, Cycle
+from booking_credits.ledger.facts import Channel, Cycle, Fallback
 from booking_credits.ledger.policies import (
     DefaultTerms,
     DrawOn,
@@ -75,6 +75,7 @@ class _Version(_Table):
     discounts_combine: bool = True
     expiry_notice_days: Annotated[int, Field(ge=1, le=366)] | None = None
     close_grace_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 72
+    shortfall: Fallback | None = None
 
 
 class _File(_Table):

@@ -83,6 +83,7 @@ def make_opening(account_id: str, policy: str) -> Event:
         "zone": "Europe/Berlin",
         "cycle": "month",
         "anchor_date": OPENED_AT.date().isoformat(),
+        "on_account": True,
         "policy": policy,
     }
     return Event(account_id, f"{account_id}/opened", "account-opened", OPENED_AT, said)

@@ -120,7 +120,7 @@ async def test_cash_by_channel_is_what_was_announced(database: str, tmp_path: Pa
                 "by-card",
                 a_line(starts="2026-12-21 10:00", costs={"credit": 75}, price=7500),
                 occurred="2026-12-02 09:00",
-                channel="card",
+                fallback="card",
             ),
             time_passed("2027-01-01 00:00"),
             a_cancellation("fourth", occurred="2026-12-19 09:00"),

@@ -19,7 +19,7 @@ from booking_credits.inbox.reading import read_fact
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.buckets import BUCKETS
 from booking_credits.ledger.cover import Covered, cover
-from booking_credits.ledger.facts import Fact, TimePassed
+from booking_credits.ledger.facts import Fact, with_answer
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.ledger.settlement import settle
 from booking_credits.outbox.rendering import render
@@ -34,7 +34,8 @@ Published: TypeAlias = tuple[int, int, str, str, bytes]
 Rows: TypeAlias = set[tuple[Any, ...]]
 
 _FACTS = """
-select account_id, fact_no, type, source, event_id, occurred_at, recorded_at, payload, payload_hash
+select account_id, fact_no, type, source, event_id, occurred_at, recorded_at, payload,
+    payload_hash, answer
 from facts order by account_id collate "C", fact_no
 """
 _CHARGES = """
@@ -67,7 +68,7 @@ async def check(stage: Stage, sent: Iterable[Event]) -> Checked:
     records = await stage.read_published()
     published = _first_of_each(records)
     _check_published(published, stored, book)
-    await _check_coverage(stage, told.values(), stored, book)
+    await _check_coverage(stage, stored, book)
     assert [] == await verify(stage.dsn, book, _say_nothing)
     return Checked(len(told), len(published), len(records) - len(published))
 
@@ -128,7 +129,7 @@ def _announced(account_id: str, stored: Iterable[StoredFact], book: PolicyBook) 
             *(account_id, fact, row.type, row.source, row.event_id),
             *(row.payload, row.payload_hash, row.recorded_at),
         )
-        outcome = settle(record, fact)
+        outcome = settle(record, fact, is_answered=True)
         for part in render(arrival, outcome, record.grants):
             place = (part.sequence, part.part, part.type, str(part.event_id))
             announced.append((*place, part.payload.encode()))
@@ -136,19 +137,11 @@ def _announced(account_id: str, stored: Iterable[StoredFact], book: PolicyBook) 
     return announced
 
 
-async def _check_coverage(
-    stage: Stage,
-    told: Iterable[tuple[str, Fact]],
-    stored: Iterable[StoredFact],
-    book: PolicyBook,
-) -> None:
+async def _check_coverage(stage: Stage, stored: Iterable[StoredFact], book: PolicyBook) -> None:
     """The database holds what all facts come to at once."""
     facts: dict[str, list[Fact]] = defaultdict(list)
-    for account_id, fact in told:
-        facts[account_id].append(fact)
     for row in stored:
-        if row.type == "time-passed":
-            facts[row.account_id].append(TimePassed(row.occurred_at))
+        facts[row.account_id].append(_read(row, book))
     covered = {account_id: cover(known, book) for account_id, known in facts.items()}
     charges = {tuple(row) for row in await stage.fetch(_CHARGES)}
     assert _charges(covered) == charges
@@ -206,4 +199,5 @@ def _event(record: ConsumerRecord) -> Published:
 
 
 def _read(stored: StoredFact, book: PolicyBook) -> Fact:
-    return read_fact(stored.type, stored.occurred_at, stored.payload, book)
+    fact = read_fact(stored.type, stored.occurred_at, stored.payload, book)
+    return with_answer(fact, stored.answer)

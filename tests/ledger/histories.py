@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from booking_credits.ledger.facts import (
     AccountDescribed,
     Allotment,
-    Channel,
     CreditsGranted,
     Fact,
+    Fallback,
     Line,
     PlanRenewed,
     Scope,
@@ -81,6 +81,9 @@ _LATER_PACKS = replace(
     unit_order=("money", "count", "time"),
     grant_order="paid_last",
 )
+_COINS_ONLY = replace(COINS, shortfall="deny")
+_LATER_TENANT = replace(TENANT, from_at=at("2026-03-03 00:00"), shortfall="deny")
+_ON_ACCOUNT = replace(PACKS, shortfall="on_account")
 BOOKS: tuple[PolicyBook, ...] = (
     a_book(policy="coins"),
     a_book(policy="tenant", cycle="quarter", zone="America/New_York"),
@@ -98,6 +101,8 @@ BOOKS: tuple[PolicyBook, ...] = (
         locations={"mill": "coins"},
         anchor="2026-01-03",
     ),
+    a_book(_COINS_ONLY, TENANT, _LATER_TENANT, _ON_ACCOUNT, locations={"mill": "tenant"}),
+    a_book(_COINS_ONLY, TENANT, _LATER_TENANT, _ON_ACCOUNT, policy="packs"),
 )
 
 books = st.sampled_from(BOOKS)
@@ -154,8 +159,8 @@ def _bookings(draw: st.DrawFn, booking_id: str) -> list[Fact]:
     """Make a booking, revise it, cancel it, bring it back and start it."""
     lines = [draw(_lines(number)) for number in range(1, 1 + draw(st.integers(1, 3)))]
     booked = draw(_instants)
-    channel = draw(_channels)
-    facts: list[Fact] = [a_booking(booking_id, *lines, occurred=booked, channel=channel)]
+    fallback = draw(_fallbacks)
+    facts: list[Fact] = [a_booking(booking_id, *lines, occurred=booked, fallback=fallback)]
     for revision in range(2, 2 + draw(st.integers(0, 3))):
         occurred = draw(_instants)
         by = draw(st.sampled_from((None, None, "petra")))
@@ -255,7 +260,9 @@ def _renewals(draw: st.DrawFn, plan: str) -> list[PlanRenewed]:
 
 _lifetimes = st.sampled_from((None, Span(2, "days"), Span(3, "days"), Span(1, "months")))
 _approved = st.lists(_instants, max_size=2)
-_channels: st.SearchStrategy[Channel | None] = st.sampled_from((None, None, "card"))
+_fallbacks: st.SearchStrategy[Fallback | None] = st.sampled_from(
+    (None, None, "card", "deny", "deny", "on_account")
+)
 _plan_lines = st.sampled_from((("base",), ("base",), ("base", "extra"), ("extra",)))
 
 
@@ -267,6 +274,7 @@ def _descriptions(draw: st.DrawFn) -> AccountDescribed:
         cycle=draw(st.sampled_from(("month", "quarter", "year"))),
         anchor=draw(st.sampled_from(("2026-01-01", "2026-01-31", "2026-03-04"))),
         policy=draw(st.sampled_from((None, "coins", "tenant", "packs"))),
+        on_account=draw(st.booleans()),
         occurred=draw(_instants),
     )
 

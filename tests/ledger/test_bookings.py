@@ -86,10 +86,10 @@ def test_a_started_line_may_cost_more(after: Line) -> None:
     assert after == _the_line(a_booking(), _revision(after, AFTER)).line
 
 
-def test_a_line_that_is_kept_keeps_its_channel() -> None:
+def test_a_line_that_is_kept_keeps_its_fallback() -> None:
     """A refused revision changes nothing of the line, not even how it would be paid."""
-    refused = a_booking("standup", a_line(price=1), revision=2, occurred=AFTER, channel="card")
-    assert _the_line(a_booking(), refused).channel is None
+    refused = a_booking("standup", a_line(price=1), revision=2, occurred=AFTER, fallback="card")
+    assert _the_line(a_booking(), refused).fallback is None
 
 
 def test_an_early_start_closes_the_way_back() -> None:

@@ -7,7 +7,15 @@ from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 
 from booking_credits.ledger.account import AccountRecord, Outcome
-from booking_credits.ledger.facts import AccountDescribed, Fact, PackApproved, TimePassed
+from booking_credits.ledger.announcements import CoverageDecided
+from booking_credits.ledger.facts import (
+    AccountDescribed,
+    BookingRevised,
+    Fact,
+    PackApproved,
+    TimePassed,
+    answer_of,
+)
 from booking_credits.ledger.policies import PolicyBook
 from builders import ACCOUNT, post
 from ledger.histories import books, histories
@@ -55,6 +63,26 @@ def pays_from_a_pack_approved_late(record: AccountRecord, outcomes: list[Outcome
     return any(record.grants[pack_id].buckets.held for pack_id in late)
 
 
+def declines_for_another_s_sake(_: AccountRecord, outcomes: list[Outcome]) -> bool:
+    """A revision is declined because of a line of another booking."""
+    declined = [o for o in outcomes if answer_of(o.fact) == "declined"]
+    contents = [a.content for outcome in declined for a in outcome.announcements]
+    return any(
+        isinstance(told, CoverageDecided)
+        and any(line.charge.key[0] != told.booking_id for line in told.left_short)
+        for told in contents
+    )
+
+
+def declines_what_is_then_accepted(record: AccountRecord, outcomes: list[Outcome]) -> bool:
+    """A booking has a declined revision, and lines by a later one."""
+    return any(
+        answer_of(fact) == "declined" and any(key[0] == fact.booking_id for key in record.charges)
+        for fact in (outcome.fact for outcome in outcomes)
+        if isinstance(fact, BookingRevised)
+    )
+
+
 @pytest.mark.parametrize(
     "happening",
     [
@@ -64,6 +92,8 @@ def pays_from_a_pack_approved_late(record: AccountRecord, outcomes: list[Outcome
         reverses_an_obligation,
         draws_and_expires,
         pays_from_a_pack_approved_late,
+        declines_for_another_s_sake,
+        declines_what_is_then_accepted,
     ],
 )
 def test_histories_hold_what_is_hard(happening: Happening) -> None:

@@ -18,6 +18,7 @@ from builders import (
     a_record,
     a_renewal,
     a_start,
+    an_account,
     an_allotment,
     an_approval,
     at,
@@ -162,7 +163,7 @@ def test_b_example_1_credits_only() -> None:
 def test_b_example_2_credits_and_card() -> None:
     """B: who has credits is not charged; who has none pays 75 dollars by card."""
     line = a_line(minutes=120, costs={"credit": 5}, price=7500, currency="USD")
-    booking = a_booking("A", line, channel="card")
+    booking = a_booking("A", line, fallback="card")
     over = time_passed("2026-04-01 00:00")
     with_credits = a_record(_credits(5), booking, over, book=TENANT_BOOK)
     without = a_record(booking, over, book=TENANT_BOOK)
@@ -268,7 +269,8 @@ def test_c_an_open_ended_pack_lasts_until_it_is_used_up() -> None:
 
 def test_c_credits_bought_later_pay_a_booking_on_account() -> None:
     """C: a pack that covers the meeting's time pays it, though the booking came first."""
-    record = a_record(a_booking("A", _room(2), channel="on_account"), book=PACKS_BOOK)
+    booking = a_booking("A", _room(2), fallback="on_account")
+    record = a_record(an_account(on_account=True, policy="packs"), booking, book=PACKS_BOOK)
     assert (WHOLE, []) == (_uncovered(record, "A"), _owed(record))
     post(record, [_credits(5, granted="2026-03-05 00:00")])
     assert (NOTHING, (2, 3)) == (_uncovered(record, "A"), _used_and_remaining(record, "credit"))
@@ -277,7 +279,8 @@ def test_c_credits_bought_later_pay_a_booking_on_account() -> None:
 def test_c_a_meeting_without_credits_is_charged_when_it_has_begun() -> None:
     """C: nothing is owed before; then it is, in the billing period that contains the meeting."""
     record = a_record(
-        a_booking("A", _room(2, price=4000), channel="on_account"),
+        an_account(on_account=True, policy="packs"),
+        a_booking("A", _room(2, price=4000), fallback="on_account"),
         time_passed("2026-03-10 09:59"),
         book=PACKS_BOOK,
     )

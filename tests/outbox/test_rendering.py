@@ -228,6 +228,23 @@ def test_a_large_decision_comes_in_parts_that_hold_all_its_lines() -> None:
     assert {"uncovered"} == {event["status"] for event in events}
 
 
+def test_a_large_refusal_of_a_booking_comes_in_parts_that_name_all_its_lines() -> None:
+    """Every part says that the revision was declined, and some of the lines it was declined for."""
+    attic = Scope(locations=("attic",))
+    elsewhere = [a_grant(f"{number}" * 120, scope=attic) for number in range(5)]
+    lines = [a_line(number) for number in range(1, 501)]
+
+    parts = _rendered([*elsewhere, a_booking("standup", *lines, fallback="deny")])
+    events = _check_parts([part for part in parts if part.type == "coverage-decided"])
+
+    assert list(range(1, 501)) == [line["line"] for e in events for line in e["left_short"]]
+    assert {("declined", "10.00", 0)} == {
+        (e["status"], line["uncovered"]["coin"], len(e["lines"]))
+        for e in events
+        for line in e["left_short"]
+    }
+
+
 def test_a_large_rejection_comes_in_parts_that_name_all_that_is_in_the_way() -> None:
     """What was asked for stands in every part, and every line in one."""
     lines = [("b" * 120 + f"{number}", 1) for number in range(2500)]

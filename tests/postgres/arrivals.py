@@ -149,7 +149,7 @@ def _booking(fact: BookingRevised) -> Json:
     return {
         **_revision(fact),
         "booked_at": _instant(fact.booked_at),
-        "fallback": fact.channel,
+        "fallback": fact.fallback,
         "lines": [_line(line) for line in fact.lines],
     }
 

@@ -149,6 +149,8 @@ BREACHES = {
     "numbers_are_not_negative": "update accounts set entry_no = -1",
     "facts_are_numbered_from_one": "insert into facts values"
     " ('new', 0, 's', 't', 's', 'e', now(), now(), '{}', 'x')",
+    "answers_are_known": "insert into facts values"
+    " ('new', 1, 's', 't', 's', 'e', now(), now(), '{}', 'x', 'perhaps')",
     "buckets_sum_to_granted": "update grants set available = available + 1",
     "no_bucket_is_negative": "update grants set available = available - 1, held = held - 1,"
     " drawn = drawn + 2",

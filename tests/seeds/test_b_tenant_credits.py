@@ -101,7 +101,7 @@ def test_credits_go_with_card_and_with_invoice(channel: Channel) -> None:
     """What credits leave uncovered is paid in the way that the reservation says."""
     line = _room(10, price=10000)
     record = a_record(
-        _renewal(5), a_booking("room", line, channel=channel), _cycle_ends(), book=BOOK
+        _renewal(5), a_booking("room", line, fallback=channel), _cycle_ends(), book=BOOK
     )
     assert [(channel, 5000)] == [(o.key.channel, o.total_minor) for o in owed(record)]
 
@@ -111,7 +111,7 @@ def test_the_same_room_is_booked_with_credits_and_without() -> None:
     facts: list[Fact] = [
         _renewal(5),
         a_booking("credits", _room(5, "2026-03-09 10:00", price=7500)),
-        a_booking("card", _room(5, "2026-03-10 10:00", price=7500), channel="card"),
+        a_booking("card", _room(5, "2026-03-10 10:00", price=7500), fallback="card"),
         _cycle_ends(),
     ]
     record = a_record(*facts, book=BOOK)
@@ -135,7 +135,7 @@ def test_example_1_the_fourth_reservation_may_be_paid_otherwise(channel: Channel
         a_booking("A", _room(200, "2026-12-03 10:00")),
         a_booking("B", _room(150, "2026-12-10 10:00")),
         a_booking("C", _room(150, "2026-12-17 10:00")),
-        a_booking("D", _room(100, "2026-12-20 10:00", price=10000), channel=channel),
+        a_booking("D", _room(100, "2026-12-20 10:00", price=10000), fallback=channel),
         time_passed("2027-01-01 00:00"),
     ]
     record = a_record(*facts, book=BOOK)
@@ -148,7 +148,7 @@ def test_example_1_the_fourth_reservation_may_be_paid_otherwise(channel: Channel
 async def test_the_cost_is_shown_when_booking(database: str, tmp_path: Path) -> None:
     """Who has three credits left and asks for a slot of five reads both costs, and what is left."""
     await post_all(database, [TENANT, _renewal(3)])
-    slot = a_booking("slot", _room(5, price=7500), channel="card")
+    slot = a_booking("slot", _room(5, price=7500), fallback="card")
     quoted = await ask_json(
         database, "quote", "mina-and-sons", an_event(tmp_path, slot), folder=tmp_path
     )

@@ -21,6 +21,7 @@ from builders import (
     a_line,
     a_pack,
     a_record,
+    an_account,
     an_approval,
     at,
     post,
@@ -132,7 +133,8 @@ def test_an_open_ended_pack_pays_until_it_is_used_up() -> None:
 
 def test_credits_used_do_not_reflect_a_booking_without_credits() -> None:
     """A booking made when nothing is valid uses nothing, until a pack that covers it is bought."""
-    record = a_record(a_booking("A", _room(2), channel="on_account"), book=BOOK)
+    booking = a_booking("A", _room(2), fallback="on_account")
+    record = a_record(an_account(on_account=True, policy="packs"), booking, book=BOOK)
     assert {} == record.balances
     post(record, [a_pack(bought="2026-03-05 09:00"), an_approval(occurred="2026-03-05 09:05")])
     assert (2, 3) == (used(record, "credit"), remaining(record, "credit"))
@@ -144,7 +146,8 @@ def test_credits_used_do_not_reflect_a_booking_without_credits() -> None:
 def test_a_pack_bought_after_the_meeting_does_not_pay_it(bought: str, owed_cents: int) -> None:
     """Once the meeting's time has passed without a pack, it is an overage and stays one."""
     facts: list[Fact] = [
-        a_booking("A", _room(2, price=4000), channel="on_account"),
+        an_account(on_account=True, policy="packs"),
+        a_booking("A", _room(2, price=4000), fallback="on_account"),
         a_pack(bought=bought),
         an_approval(occurred="2026-03-11 09:00"),
         time_passed("2026-03-12 00:00"),

@@ -24,6 +24,7 @@ OPENING: Json = {
     "cycle": "month",
     "anchor_date": "2026-03-01",
     "policy": "packs",
+    "on_account": True,
 }
 GRANT: Json = {
     "account_id": "acorn",

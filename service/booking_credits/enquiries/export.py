@@ -10,7 +10,7 @@ from booking_credits.enquiries.answers import Answer
 from booking_credits.enquiries.explanation import zone_of
 from booking_credits.enquiries.holdings import UNLIMITED
 from booking_credits.enquiries.log import window
-from booking_credits.ledger.charges import cash_for
+from booking_credits.ledger.charges import cash_for, channel_of
 from booking_credits.outbox.rendering import quantities_json
 from booking_credits.postgres import enquiries
 from booking_credits.postgres.rows import charge_from
@@ -129,7 +129,7 @@ def _line(
     overage = _overage(charge, row["owed_minor"])
     # What credits may not pay is normal billing's, by whatever channel that has.
     policy = record.timeline.location_policy(line.location, line.starts_at)
-    channel = row["owed_by"] or charge.standing.channel or policy.channel
+    channel = row["owed_by"] or channel_of(charge.standing, policy, record.timeline)
     cash = _cash(charge, row["owed_minor"])
     currency = None if line.price is None else line.price.currency
     totals.add(period, taken, (channel, currency, overage), cash)

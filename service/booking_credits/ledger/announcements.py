@@ -93,12 +93,18 @@ class DecidedLine:
 
 @dataclass(frozen=True, slots=True)
 class CoverageDecided:
-    """How each line of a booking is paid as of a fact; a cancelled booking has none."""
+    """How each line of a booking is paid as of a fact; a cancelled booking has none.
+
+    Where the revision was declined, `lines` are those that stand without it and `left_short` are
+    the lines of this booking and of others that it would have left short.
+    """
 
     kind: ClassVar[Kind] = "coverage-decided"
     booking_id: str
     revision: int
     lines: tuple[DecidedLine, ...]
+    is_declined: bool = False
+    left_short: tuple[DecidedLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Bookings: which lines stand, as a fold over a booking's revisions and starts.
 
-Revisions are read in their order, whatever the order of arrival. A line that had started when a
-revision occurred can be neither moved, cheapened nor dropped by it, unless it is a correction.
+Revisions are read in their order, whatever the order of arrival; a declined one is passed over. A
+line that had started when a revision occurred can be neither moved, cheapened nor dropped by it,
+unless it is a correction.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from booking_credits.ledger.facts import BookingFact, Channel, Line
+    from booking_credits.ledger.facts import BookingFact, Fallback, Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +24,14 @@ class StandingLine:
     """A charge: a line that stands.
 
     `booked_at` is when the booking was first made, `started_at` the booking-started that counts
-    for the line as it stands, `revision` the booking's latest.
+    for the line as it stands, `revision` the booking's latest that was accepted.
     """
 
     booking_id: str
     revision: int
     booked_at: datetime
     line: Line
-    channel: Channel | None
+    fallback: Fallback | None
     started_at: datetime | None
 
 
@@ -39,7 +40,7 @@ class _Held:
     """A line in the fold: since when it stands at its place, and how it is paid otherwise."""
 
     line: Line
-    channel: Channel | None
+    fallback: Fallback | None
     since: datetime
 
 
@@ -59,7 +60,7 @@ def standing_lines(facts: Iterable[BookingFact]) -> dict[int, StandingLine]:
             latest.revision,
             min(booked),
             standing.line,
-            standing.channel,
+            standing.fallback,
             _started_at(standing, starts),
         )
         for number, standing in sorted(held.items())
@@ -70,10 +71,10 @@ def _sort(facts: Iterable[BookingFact]) -> tuple[list[BookingRevised], list[Book
     revisions: list[BookingRevised] = []
     starts: list[BookingStarted] = []
     for fact in facts:
-        if isinstance(fact, BookingRevised):
-            revisions.append(fact)
-        else:
+        if isinstance(fact, BookingStarted):
             starts.append(fact)
+        elif fact.answer is None:
+            revisions.append(fact)
     revisions.sort(key=lambda revision: revision.revision)
     return revisions, starts
 
@@ -90,9 +91,9 @@ def _revise(
             revised[number] = before
         elif after is not None:
             since = revision.occurred_at if _relocates(before.line, after) else before.since
-            revised[number] = _Held(after, revision.channel, since)
+            revised[number] = _Held(after, revision.fallback, since)
     for number, line in asked.items():
-        revised[number] = _Held(line, revision.channel, revision.occurred_at)
+        revised[number] = _Held(line, revision.fallback, revision.occurred_at)
     return revised
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from booking_credits.ledger.policies import Policy, PolicyBook
 
 MONTHS_IN_CYCLE: dict[Cycle, int] = {"month": 1, "quarter": 3, "year": 12}
+# From when on, which policy, the number of its order of charges, and whether on account.
+_Span: TypeAlias = "tuple[datetime, Policy, int, bool]"
 EVER = datetime(1, 1, 2, tzinfo=UTC)
 
 
@@ -143,12 +145,12 @@ class Timeline:
         self._eras = _eras(self._terms)
         self._era_starts = [era.first.start for era in self._eras if era.first is not None]
         self._spans = _policy_spans(self._terms, book)
-        self._span_starts = [start for start, _, _ in self._spans[1:]]
+        self._span_starts = [start for start, *_ in self._spans[1:]]
 
     @property
     def policies(self) -> list[Policy]:
         """Every policy that the account lives by at some time."""
-        return [policy for _, policy, _ in self._spans]
+        return [policy for _, policy, *_ in self._spans]
 
     def policy_at(self, instant: datetime) -> Policy:
         """Return the account's policy in force at an instant."""
@@ -157,6 +159,10 @@ class Timeline:
     def order_at(self, instant: datetime) -> int:
         """Number the order of charges in force at an instant; it rises where the order changes."""
         return self._spans[bisect_right(self._span_starts, instant)][2]
+
+    def on_account_at(self, instant: datetime) -> bool:
+        """Say whether the account may pay on account for what happens at an instant."""
+        return self._spans[bisect_right(self._span_starts, instant)][3]
 
     def location_policy(self, location: str | None, at: datetime) -> Policy:
         """Return the policy of a line's location, which is the account's unless it has its own."""
@@ -248,16 +254,16 @@ def _period_on(eras: list[Era], day: date) -> Period:
     return era.period_on(day)
 
 
-def _policy_spans(terms: list[Terms], book: PolicyBook) -> list[tuple[datetime, Policy, int]]:
-    """List (from, policy, order number); the first span holds for the time before it too."""
+def _policy_spans(terms: list[Terms], book: PolicyBook) -> list[_Span]:
+    """List the spans of an account's terms; the first one holds for the time before it too."""
     term_starts = list(accumulate((midnight(t.from_date, t.zone) for t in terms[1:]), max))
     versions = (policy.from_at for held in terms for policy in book.policies[held.policy])
-    spans: list[tuple[datetime, Policy, int]] = []
+    spans: list[_Span] = []
     order = 0
     for start in sorted({EVER, *term_starts, *(at for at in versions if at is not None)}):
         held = terms[bisect_right(term_starts, start)]
         policy = book.policy_at(held.policy, start)
         if spans and spans[-1][1].charges_in_booking_order != policy.charges_in_booking_order:
             order += 1
-        spans.append((start, policy, order))
+        spans.append((start, policy, order, held.on_account))
     return spans

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.calendars import Timeline
-    from booking_credits.ledger.facts import Channel, Line
+    from booking_credits.ledger.facts import Channel, Fallback, Line
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.policies import Policy
 
@@ -223,9 +223,22 @@ def owed_for(charge: Charge, timeline: Timeline, present: datetime | None) -> Ow
     if cash == 0:
         return None
     period = timeline.period_at(line.starts_at)
-    channel = charge.standing.channel or policy.channel
+    channel = channel_of(charge.standing, policy, timeline)
     currency = None if line.price is None else line.price.currency
     return Owed(period.start_date, period.end_date, period.zone, channel, currency, cash or 0)
+
+
+def fallback_of(standing: StandingLine, policy: Policy) -> Fallback | None:
+    """Return what becomes of what is uncovered of a line; None: it is paid the ordinary way."""
+    return standing.fallback or policy.shortfall
+
+
+def channel_of(standing: StandingLine, policy: Policy, timeline: Timeline) -> Channel:
+    """Return how what is owed is paid: the ordinary way where the fallback gives no other."""
+    fallback = fallback_of(standing, policy)
+    if fallback == "on_account" and not timeline.on_account_at(standing.line.starts_at):
+        return policy.channel
+    return policy.channel if fallback is None or fallback == "deny" else fallback
 
 
 def cash_for(charge: Charge) -> int | None:

@@ -8,13 +8,16 @@ subject is a fold over the facts of that subject alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
 Channel: TypeAlias = Literal["invoice", "card", "on_account"]
+# What becomes of what credits leave uncovered.
+Fallback: TypeAlias = Channel | Literal["deny"]
+Answer: TypeAlias = Literal["declined"]
 Cycle: TypeAlias = Literal["month", "quarter", "year"]
 SaleChannel: TypeAlias = Literal["point_of_sale", "online", "licence", "charge_sheet"]
 Document: TypeAlias = Literal["invoice", "charge_sheet"]
@@ -84,15 +87,19 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class BookingRevised:
-    """A booking's whole state at one revision; without lines it is cancelled."""
+    """A booking's whole state at one revision; without lines it is cancelled.
+
+    The answer is no part of what was said, so two facts that differ in it alone are equal.
+    """
 
     booking_id: str
     revision: int
     occurred_at: datetime
     booked_at: datetime | None
     lines: tuple[Line, ...]
-    channel: Channel | None = None
+    fallback: Fallback | None = None
     correction: Correction | None = None
+    answer: Answer | None = field(default=None, compare=False)
 
     @property
     def subject(self) -> str:
@@ -277,3 +284,13 @@ def booking_subject(booking_id: str) -> str:
 def grant_subject(grant_id: str) -> str:
     """Name the subject of the facts of a grant that is not a plan's."""
     return f"grant/{grant_id}"
+
+
+def answer_of(fact: Fact) -> Answer | None:
+    """Return the answer that a fact was given; None where it was accepted."""
+    return fact.answer if isinstance(fact, BookingRevised) else None
+
+
+def with_answer(fact: Fact, answer: Answer | None) -> Fact:
+    """Give a fact an answer, if it is one that can be given any."""
+    return replace(fact, answer=answer) if isinstance(fact, BookingRevised) else fact

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-    from booking_credits.ledger.facts import Channel, Cycle, Line
+    from booking_credits.ledger.facts import Channel, Cycle, Fallback, Line
 
 DrawOn: TypeAlias = Literal["booking", "start", "completion"]
 UnitKind: TypeAlias = Literal["money", "time", "count"]
@@ -27,7 +27,11 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules of a location or organisation, as in force from `from_at` (None: ever)."""
+    """The rules of a location or organisation, as in force from `from_at` (None: ever).
+
+    `channel` is the ordinary way to pay what is owed, `shortfall` what becomes of what credits
+    leave uncovered where a booking says nothing of it (None: it is paid the ordinary way).
+    """
 
     name: str
     from_at: datetime | None
@@ -41,6 +45,7 @@ class Policy:
     discounts_combine: bool
     expiry_notice_days: int | None = None
     close_grace_hours: int = 72
+    shortfall: Fallback | None = None
 
     @property
     def charges_in_booking_order(self) -> bool:

@@ -7,6 +7,7 @@ difference to the record becomes entries. A quote is the same with the outcome t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from booking_credits.ledger.account import Numbers, Outcome
@@ -19,6 +20,7 @@ from booking_credits.ledger.announcements import (
     DecidedLine,
     OverageDetected,
 )
+from booking_credits.ledger.answers import lines_left_short
 from booking_credits.ledger.bookings import standing_lines
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.calendars import Timeline
@@ -50,11 +52,23 @@ if TYPE_CHECKING:
     from booking_credits.ledger.reasons import Refusal
 
 
-def settle(record: AccountRecord, fact: Fact) -> Outcome:
-    """Return what an accepted fact changes; the record stays as it is.
+def settle(record: AccountRecord, fact: Fact, *, is_answered: bool = False) -> Outcome:
+    """Return what a fact changes that is news; the record stays as it is.
 
+    The fact in the outcome carries its answer, which is given here unless it has been before.
     Raises `NotLoaded` where the record does not reach far enough.
     """
+    if not isinstance(fact, BookingRevised) or (is_answered and fact.answer is None):
+        return _settle(record, fact)
+    asked = _settle(record, replace(fact, answer=None) if fact.answer else fact)
+    left_short = lines_left_short(record, asked, fact.booking_id)
+    if not left_short and fact.answer is None:
+        return asked
+    return _settle(record, replace(fact, answer="declined"), left_short)
+
+
+def _settle(record: AccountRecord, fact: Fact, left_short: tuple[DecidedLine, ...] = ()) -> Outcome:
+    """Settle a fact as it has been answered."""
     change = _change(record, fact)
     charges, touched = walk(record, change)
     grants = {i: change.grants.get(i) or record.grants[i].grant for i in touched}
@@ -70,7 +84,7 @@ def settle(record: AccountRecord, fact: Fact) -> Outcome:
     contents: list[Content] = [
         *balances,
         *(OverageDetected(o, status, by, reading.refusals_of(o)) for o, status, by in revised),
-        *reading.decisions(fact),
+        *reading.decisions(fact, left_short),
         *expiring(record, fact, grant_records),
     ]
     announcements, numbers = _number(record.numbers, len(entries), contents)
@@ -196,14 +210,19 @@ class _Reading:
         charge = self._charges.get((obligation.key.booking_id, obligation.key.line_no))
         return self._refusals(charge) if charge is not None and obligation.is_open else ()
 
-    def decisions(self, fact: Fact) -> list[CoverageDecided]:
+    def decisions(self, fact: Fact, left_short: tuple[DecidedLine, ...]) -> list[CoverageDecided]:
         """Decide the booking that a revision asks about and those whose coverage is another."""
+        if isinstance(fact, BookingRevised) and fact.answer is not None:
+            lines = self._decided_lines(fact.booking_id)
+            return [CoverageDecided(fact.booking_id, fact.revision, lines, True, left_short)]
         decided = {key[0] for key in self._charges if self._is_decided_anew(key)}
         latest: dict[str, int] = {}
         if isinstance(fact, BookingRevised):
             decided.add(fact.booking_id)
             known = self._record.facts_of(fact.subject)
-            earlier = [f.revision for f in known if isinstance(f, BookingRevised)]
+            earlier = [
+                f.revision for f in known if isinstance(f, BookingRevised) and f.answer is None
+            ]
             latest[fact.booking_id] = max(fact.revision, *earlier, 0)
         return [self._decision(booking_id, latest) for booking_id in sorted(decided)]
 
@@ -218,13 +237,15 @@ class _Reading:
         )
 
     def _decision(self, booking_id: str, latest: Mapping[str, int]) -> CoverageDecided:
+        lines = self._decided_lines(booking_id)
+        standing = (line.charge.standing.revision for line in lines)
+        return CoverageDecided(booking_id, latest.get(booking_id) or max(standing), lines)
+
+    def _decided_lines(self, booking_id: str) -> tuple[DecidedLine, ...]:
         keys = {*self._record.lines.get(booking_id, ())}
         keys.update(key for key in self._charges if key[0] == booking_id)
         after = (self._charges.get(k, self._record.charges.get(k)) for k in sorted(keys))
-        charges = [charge for charge in after if charge is not None]
-        revision = latest.get(booking_id) or max(c.standing.revision for c in charges)
-        lines = tuple(DecidedLine(charge, self._refusals(charge)) for charge in charges)
-        return CoverageDecided(booking_id, revision, lines)
+        return tuple(DecidedLine(c, self._refusals(c)) for c in after if c is not None)
 
     def _refusals(self, charge: Charge) -> tuple[Refusal, ...]:
         if not charge.short:

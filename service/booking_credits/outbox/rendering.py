@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from booking_credits.ledger.account import Outcome
     from booking_credits.ledger.announcements import Announcement, DecidedLine, Obligation
-    from booking_credits.ledger.charges import Take
+    from booking_credits.ledger.charges import Charge, Take
     from booking_credits.ledger.entries import Entry, GrantRecord
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.policies import PolicyBook
@@ -40,9 +40,9 @@ PART_LIMIT_BYTES: Final = 256 * 1024
 
 _NAMESPACE: Final = UUID("0d6f1b6e-59a3-5c52-8f0e-64f1c2a7b9d3")
 _SPLIT_BY: Final = {
-    "balance-changed": "entries",
-    "coverage-decided": "lines",
-    "request-rejected": "in_the_way",
+    "balance-changed": ("entries",),
+    "coverage-decided": ("lines", "left_short"),
+    "request-rejected": ("in_the_way",),
 }
 # For the numbers of the part and of all parts, which are known only in the end.
 _NUMBERS_BYTES: Final = 16
@@ -155,8 +155,9 @@ class _Renderer:
         return {
             "booking_id": decided.booking_id,
             "revision": decided.revision,
-            "status": _booking_status(lines),
+            "status": "declined" if decided.is_declined else _booking_status(lines),
             "lines": lines,
+            "left_short": [_short_line(line, self._book) for line in decided.left_short],
         }
 
     def _notice(self, notice: CreditsExpiring) -> Json:
@@ -172,11 +173,26 @@ class _Renderer:
         return record.grant
 
 
+def _short_line(decided: DecidedLine, book: PolicyBook) -> Json:
+    booking_id, line_no = decided.charge.key
+    return {
+        "booking_id": booking_id,
+        "line": line_no,
+        "uncovered": _missing(decided.charge, book),
+        "reasons": _reasons(decided.refusals),
+    }
+
+
+def _missing(charge: Charge, book: PolicyBook) -> dict[str, str]:
+    """Write what is uncovered of a charge, in each unit that it has a cost in."""
+    fraction = charge.coverage.uncovered
+    return quantities_json({unit: needed(cost, fraction) for unit, cost in charge.line.costs}, book)
+
+
 def line_json(decided: DecidedLine, grant_of: Callable[[str], Grant], book: PolicyBook) -> Json:
     """Say how a line is paid, as it is published; `grant_of` knows the grants of its takes."""
     charge = decided.charge
-    price, fraction = charge.line.price, charge.coverage.uncovered
-    missing = {unit: needed(cost, fraction) for unit, cost in charge.line.costs}
+    price = charge.line.price
     cash = cash_for(charge) if charge.eligible else None
     return {
         "line": charge.line.line_no,
@@ -186,7 +202,7 @@ def line_json(decided: DecidedLine, grant_of: Callable[[str], Grant], book: Poli
         "takes": [
             _take(take, grant_of(take.grant_id).unit, book) for take in charge.coverage.takes
         ],
-        "uncovered": quantities_json(missing, book),
+        "uncovered": _missing(charge, book),
         "cash": None
         if cash is None or price is None
         else {"amount_minor": cash, "currency": price.currency},
@@ -270,19 +286,24 @@ def _booking_status(lines: list[Json]) -> str:
     return "partly" if any(line["takes"] for line in lines) else "uncovered"
 
 
-def _split(event: Json, field: str) -> list[bytes]:
-    """Share the items of one field out over parts that repeat everything else."""
-    head_bytes = len(to_json({**event, field: []})) + _NUMBERS_BYTES
-    shares: list[list[Json]] = [[]]
+def _split(event: Json, fields: tuple[str, ...]) -> list[bytes]:
+    """Share the items of some fields out over parts that repeat everything else."""
+    nothing: Json = {field: [] for field in fields}
+    head_bytes = len(to_json({**event, **nothing})) + _NUMBERS_BYTES
+    shares: list[list[tuple[str, Json]]] = [[]]
     filled = head_bytes
-    for item in event[field]:
+    for field, item in ((name, item) for name in fields for item in event[name]):
         item_bytes = len(to_json(item)) + 1
         if shares[-1] and filled + item_bytes > PART_LIMIT_BYTES:
             shares.append([])
             filled = head_bytes
-        shares[-1].append(item)
+        shares[-1].append((field, item))
         filled += item_bytes
     return [
-        to_json({**event, "part": part, "parts": len(shares), field: share})
+        to_json({**event, "part": part, "parts": len(shares), **_by_field(share, fields)})
         for part, share in enumerate(shares, 1)
     ]
+
+
+def _by_field(share: list[tuple[str, Json]], fields: tuple[str, ...]) -> Json:
+    return {field: [item for of, item in share if of == field] for field in fields}

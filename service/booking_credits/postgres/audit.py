@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
 
+    from booking_credits.ledger.facts import Answer
     from booking_credits.postgres.pool import Connection
 
 _AUDIT = load_queries("audit.sql")
@@ -58,6 +59,7 @@ class StoredFact:
     recorded_at: datetime
     payload: str
     payload_hash: bytes
+    answer: Answer | None
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from booking_credits.ledger.account import (
     WantingAbove,
 )
 from booking_credits.ledger.charges import LAST_RANK
-from booking_credits.ledger.facts import ACCOUNT_SUBJECT, CLOCK_SUBJECT, TimePassed
+from booking_credits.ledger.facts import ACCOUNT_SUBJECT, CLOCK_SUBJECT, TimePassed, with_answer
 from booking_credits.postgres.rows import (
     LAST_OF_KINDS,
     buckets_from,
@@ -194,6 +194,8 @@ class LedgerReader:
         by_subject: dict[Pair, list[Fact]] = defaultdict(list)
         for row in await self._fetch(name, *arguments):
             fact = self._read_fact(row["type"], row["occurred_at"], row["payload"])
+            if row["answer"] is not None:
+                fact = with_answer(fact, row["answer"])
             by_subject[row["account_id"], row["subject"]].append(fact)
         for (account_id, subject), facts in by_subject.items():
             if subject not in self.records[account_id].facts:

@@ -34,7 +34,7 @@ CHARGE_COLUMNS = (
     "payable_by_credits",
     "discounted",
     "online_plan",
-    "channel",
+    "fallback",
     "started_at",
     "rank",
     "eligible",
@@ -102,7 +102,7 @@ def charge_from(row: Mapping[str, Any]) -> Charge:
         row["revision"],
         row["booked_at"],
         line,
-        row["channel"],
+        row["fallback"],
         row["started_at"],
     )
     numerator, denominator = row["uncovered"].split("/")
@@ -132,7 +132,7 @@ def charge_row(account_id: str, charge: Charge) -> tuple[object, ...]:
         line.payable_by_credits,
         line.discounted,
         line.online_plan,
-        standing.channel,
+        standing.fallback,
         standing.started_at,
         charge.rank,
         charge.eligible,

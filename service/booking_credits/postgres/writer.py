@@ -40,6 +40,7 @@ _FACTS = (
     "recorded_at",
     "payload",
     "payload_hash",
+    "answer",
 )
 _ENTRIES = (
     "account_id",

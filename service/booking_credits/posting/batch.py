@@ -36,7 +36,8 @@ class Arrival:
 
     `payload` is the event's data as JSON text and `payload_hash` its digest together with the
     type and the time. `origin` is None for what did not come from Kafka. Where its way is
-    traced, `traceparent` goes out with what it causes.
+    traced, `traceparent` goes out with what it causes. What `is_answered` comes again with the
+    answer that it was given, and is not asked about anew.
     """
 
     account_id: str
@@ -49,6 +50,7 @@ class Arrival:
     recorded_at: datetime
     origin: Origin | None = None
     traceparent: str | None = None
+    is_answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

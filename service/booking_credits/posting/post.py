@@ -26,6 +26,7 @@ from booking_credits.ledger.facts import (
     Fact,
     PackPurchased,
     PlanRenewed,
+    answer_of,
 )
 from booking_credits.ledger.grants import ids_of
 from booking_credits.ledger.settlement import settle
@@ -269,7 +270,7 @@ class _Part:
             self._refuse(arrival, admission, detail)
             return None
         try:
-            outcome = settle(record, fact)
+            outcome = settle(record, fact, is_answered=arrival.is_answered)
             rendered = self._render(arrival, outcome, record.grants)
         except NotLoaded as missing:
             return missing
@@ -301,6 +302,7 @@ class _Part:
                 arrival.recorded_at,
                 arrival.payload,
                 arrival.payload_hash,
+                answer_of(outcome.fact),
             )
         )
         shard = shard_of(account_id)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from booking_credits.inbox.reading import hash_of, read_fact
+from booking_credits.ledger.facts import with_answer
 from booking_credits.outbox.rendering import render
 from booking_credits.postgres import audit
 from booking_credits.postgres.audit import Violation
@@ -76,13 +77,14 @@ class Rebuild:
                 self._violate("facts_keep_their_hash", stored, "says something else than its hash")
         return Arrival(
             stored.account_id,
-            fact,
+            with_answer(fact, stored.answer),
             stored.type,
             stored.source,
             stored.event_id,
             stored.payload,
             stored.payload_hash,
             stored.recorded_at,
+            is_answered=True,
         )
 
     def _violate(self, check: str, stored: StoredFact, detail: str) -> None:

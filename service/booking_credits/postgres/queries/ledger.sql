@@ -52,7 +52,7 @@ order by account_id
 
 -- name: facts_of_subjects
 -- $1 account, $2 subject.
-select f.account_id, f.subject, f.type, f.occurred_at, f.payload
+select f.account_id, f.subject, f.type, f.occurred_at, f.payload, f.answer
 from unnest($1::text[], $2::text[]) as w (account_id, subject)
 join facts as f on f.account_id = w.account_id and f.subject = w.subject
 order by f.account_id, f.fact_no
@@ -61,7 +61,7 @@ order by f.account_id, f.fact_no
 -- Every line of bookings. $1 account, $2 booking.
 select c.account_id, c.booking_id, c.line_no, c.revision, c.booked_at, c.starts_at, c.ends_at,
     c.resource, c.location, c.product_group, c.costs, c.price_minor, c.currency,
-    c.payable_by_credits, c.discounted, c.online_plan, c.channel, c.started_at, c.rank,
+    c.payable_by_credits, c.discounted, c.online_plan, c.fallback, c.started_at, c.rank,
     c.eligible, c.takes, c.uncovered, c.drawn, c.due_at
 from unnest($1::text[], $2::text[]) as w (account_id, booking_id)
 join charges as c on c.account_id = w.account_id and c.booking_id = w.booking_id
@@ -179,7 +179,7 @@ select g.* from grants_on_record as g where g.account_id = any($1::text[])
 
 -- name: facts_of_accounts
 -- All but the clock's, of which the present on the account's row says everything. $1 account.
-select f.account_id, f.subject, f.type, f.occurred_at, f.payload
+select f.account_id, f.subject, f.type, f.occurred_at, f.payload, f.answer
 from facts as f where f.account_id = any($1::text[]) and f.subject <> 'clock'
 order by f.account_id, f.fact_no
 

@@ -11,7 +11,8 @@ select count(*) from facts where $1::text[] is null or account_id = any($1)
 
 -- name: facts_on_record
 -- Every fact, as it was told, in the order in which its account recorded it. $1 accounts.
-select account_id, fact_no, type, source, event_id, occurred_at, recorded_at, payload, payload_hash
+select account_id, fact_no, type, source, event_id, occurred_at, recorded_at, payload,
+    payload_hash, answer
 from facts where $1::text[] is null or account_id = any($1) order by account_id, fact_no
 
 -- name: schema_on_record

@@ -1,0 +1,77 @@
+"""Answers: whether what is asked for is done.
+
+An answer is given once, when the question arrives, by what is on record then. From there on it is
+part of the fact, and whatever comes later reads it and does not ask again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from booking_credits.ledger.announcements import CoverageDecided
+from booking_credits.ledger.charges import NOTHING, fallback_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from booking_credits.ledger.account import AccountRecord, Outcome
+    from booking_credits.ledger.announcements import DecidedLine
+    from booking_credits.ledger.calendars import Timeline
+    from booking_credits.ledger.charges import Charge
+    from booking_credits.ledger.facts import Fallback
+
+
+def lines_left_short(
+    record: AccountRecord, asked: Outcome, booking_id: str
+) -> tuple[DecidedLine, ...]:
+    """List the lines because of which a booking's revision is declined; none: it is accepted.
+
+    `asked` is what the revision would change. A line is in the way if more of it would be
+    uncovered than is now and only credits may pay it.
+    """
+    shorter = [c for c in asked.charges.values() if c is not None and _is_shorter(record, c)]
+    if not shorter:
+        return ()
+    timeline = asked.timeline
+    revised = [c for key, c in asked.charges.items() if c is not None and key[0] == booking_id]
+    denies = any(_fallback(charge, timeline) == "deny" for charge in revised)
+    in_the_way = {
+        charge.key
+        for charge in shorter
+        if (denies and _fallback(charge, timeline) == "deny")
+        or (charge.key[0] == booking_id and _has_no_credit(charge, timeline))
+    }
+    return tuple(line for line in _decided_lines(asked) if line.charge.key in in_the_way)
+
+
+def _is_shorter(record: AccountRecord, charge: Charge) -> bool:
+    """Say whether more of a line is uncovered than on record; one that was not there was covered.
+
+    What credits may not pay at all is billed, and never counts as uncovered here.
+    """
+    if not charge.short:
+        return False
+    on_record = record.charges.get(charge.key)
+    before = on_record.coverage.uncovered if on_record and on_record.short else NOTHING
+    after = charge.coverage.uncovered
+    return after[0] * before[1] > before[0] * after[1]
+
+
+def _fallback(charge: Charge, timeline: Timeline) -> Fallback | None:
+    line = charge.line
+    return fallback_of(charge.standing, timeline.location_policy(line.location, line.starts_at))
+
+
+def _has_no_credit(charge: Charge, timeline: Timeline) -> bool:
+    """Say whether no credit pays any part of a line that would be on account, and may not be."""
+    return (
+        not charge.coverage.takes
+        and _fallback(charge, timeline) == "on_account"
+        and not timeline.on_account_at(charge.line.starts_at)
+    )
+
+
+def _decided_lines(asked: Outcome) -> Iterable[DecidedLine]:
+    for announcement in asked.announcements:
+        if isinstance(announcement.content, CoverageDecided):
+            yield from announcement.content.lines
