@@ -94,9 +94,10 @@ class LedgerReader:
         await self._read_facts("facts_of_subjects", *_columns({*subjects, *own}))
         await self._read_bookings(bookings)
         for row in await self._fetch("balances_of_accounts", account_ids):
-            self.records[row["account_id"]].balances[row["unit"]] = buckets_from(row)
-        for row in await self._fetch("last_short", account_ids):
-            self.records[row["account_id"]].reach.last_short = row["rank"]
+            record = self.records[row["account_id"]]
+            record.reach.last_short = row["last_short"]
+            if row["unit"] is not None:
+                record.balances[row["unit"]] = buckets_from(row)
         await self._read_grants("grants_by_id", *_columns(self._unread_grants(grants)))
         await self._read_usable_grants(self._earliest(starts, account_ids))
         return self.records

@@ -50,9 +50,13 @@ async def claim_bookings(
     if not bookings:
         return {}
     rows = sorted(bookings)
-    await connection.execute(_SQL["claim_bookings"], *_columns(rows))
-    owners = await connection.fetch(_SQL["booking_owners"], [row[0] for row in rows])
-    return {row["booking_id"]: row["account_id"] for row in owners}
+    found = await connection.fetch(_SQL["claim_bookings"], *_columns(rows))
+    owners = {row["booking_id"]: row["account_id"] for row in found}
+    missing = [booking_id for booking_id, _ in rows if booking_id not in owners]
+    if missing:
+        found = await connection.fetch(_SQL["booking_owners"], missing)
+        owners.update((row["booking_id"], row["account_id"]) for row in found)
+    return owners
 
 
 async def advance_positions(connection: Connection, advances: Sequence[tuple[object, ...]]) -> bool:

@@ -21,10 +21,18 @@ using unnest($1::text[], $2::text[]) as w (source, event_id)
 where e.source = w.source and e.event_id = w.event_id
 
 -- name: claim_bookings
--- Give bookings to the first account that names them. $1 booking, $2 account.
-insert into bookings (booking_id, account_id)
-select * from unnest($1::text[], $2::text[])
-on conflict do nothing
+-- Give bookings to the first account that names them; returns whose each is, but for those that
+-- another transaction gave away in this very moment. $1 booking, $2 account.
+with claimed as (
+    insert into bookings (booking_id, account_id)
+    select * from unnest($1::text[], $2::text[])
+    on conflict do nothing
+    returning booking_id, account_id
+)
+select booking_id, account_id from claimed
+union all
+select b.booking_id, b.account_id
+from unnest($1::text[]) as w (booking_id) join bookings as b on b.booking_id = w.booking_id
 
 -- name: booking_owners
 -- $1 booking.
@@ -75,21 +83,22 @@ join obligations as o on o.account_id = w.account_id and o.booking_id = w.bookin
 order by o.account_id, o.booking_id, o.line_no, o.period_start, o.currency, o.channel
 
 -- name: balances_of_accounts
--- $1 account.
-select account_id, unit, granted, available, held, drawn, expired, removed
-from balances where account_id = any($1::text[])
-
--- name: last_short
--- The rank of the last charge that is short, empty where none is. $1 account.
-select w.account_id, coalesce(
-    (
-        select c.rank from charges as c
-        where c.account_id = w.account_id and c.short
-        order by c.rank desc limit 1
-    ),
-    ''
-) as rank
-from unnest($1::text[]) as w (account_id)
+-- With the rank of the last charge of the account that is short, empty where none is; one row
+-- without a unit where nothing was ever granted. $1 account.
+select w.account_id, w.last_short, b.unit, b.granted, b.available, b.held, b.drawn, b.expired,
+    b.removed
+from (
+    select account_id, coalesce(
+        (
+            select c.rank from charges as c
+            where c.account_id = asked.account_id and c.short
+            order by c.rank desc limit 1
+        ),
+        ''
+    ) as last_short
+    from unnest($1::text[]) as asked (account_id)
+) as w
+left join balances as b on b.account_id = w.account_id
 
 -- name: grants_by_id
 -- $1 account, $2 grant.
