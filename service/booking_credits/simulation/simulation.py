@@ -8,15 +8,22 @@ posted once, a booking belongs to one account) is done here in dictionaries.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, TypeAlias
 
-from booking_credits.clock.clock import tick
+from booking_credits.clock.clock import close, tick
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.calendars import EVER
+from booking_credits.ledger.closing import closing_of
 from booking_credits.ledger.due import due_instants
-from booking_credits.ledger.facts import BookingRevised, BookingStarted
+from booking_credits.ledger.facts import (
+    AccountDescribed,
+    BookingRevised,
+    BookingStarted,
+    PeriodClosed,
+)
 from booking_credits.ledger.settlement import settle
 from booking_credits.outbox.rendering import render
 from booking_credits.posting.batch import CLOCK_SOURCE
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from booking_credits.ledger.account import Outcome
+    from booking_credits.ledger.closing import Closing
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.posting.batch import Arrival
     from booking_credits.posting.post import Rendered
@@ -40,6 +49,13 @@ class Published:
     account_id: str
     recorded_at: datetime
     rendered: Rendered
+
+
+class _What(IntEnum):
+    """What the clock does."""
+
+    INSTANT = 0
+    CLOSING = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +81,9 @@ class Simulation:
         self.journals: dict[str, Journal] = {}
         self._hashes: dict[EventKey, bytes] = {}
         self._owners: dict[str, str] = {}
-        self._due: list[tuple[datetime, str]] = []
+        self._closings: dict[str, Closing] = {}
+        # At one instant what is due comes before the period is closed.
+        self._due: list[tuple[datetime, _What, str]] = []
 
     def arrive(self, arrival: Arrival, at: datetime) -> Iterator[Published | Refused]:
         """Let an event arrive at an instant; where that has passed already, it arrives now."""
@@ -77,9 +95,12 @@ class Simulation:
         """Post what becomes due up to an instant, in order."""
         until = max(until, self.now)
         while self._due and self._due[0][0] <= until:
-            due_at, account_id = heappop(self._due)
+            due_at, what, account_id = heappop(self._due)
             self.now = max(self.now, due_at)
-            yield from self._post(tick(account_id, due_at, self.now))
+            if what is _What.INSTANT:
+                yield from self._post(tick(account_id, due_at, self.now))
+            elif self._closings[account_id].closes_at == due_at:
+                yield from self._post(close(account_id, self._closings[account_id], self.now))
         self.now = until
 
     def _register(self, arrival: Arrival) -> Iterator[Published | Refused]:
@@ -119,7 +140,25 @@ class Simulation:
         except Exception as error:  # noqa: BLE001 - as in posting, it must not be its neighbours'
             return [Refused("unpostable", type(error).__name__)]
         for due_at in due_instants(record, outcome):
-            heappush(self._due, (due_at, account_id))
+            heappush(self._due, (due_at, _What.INSTANT, account_id))
+        self._note_closing(account_id, outcome)
         self.journals.setdefault(account_id, Journal()).note(arrival, outcome)
         record.accept(outcome)
         return [Published(account_id, arrival.recorded_at, part) for part in rendered]
+
+    def _note_closing(self, account_id: str, outcome: Outcome) -> None:
+        """Note which period is closed next, where that is news.
+
+        All that there is has been read, so nothing postpones it.
+        """
+        fact, known = outcome.fact, self._closings.get(account_id)
+        if isinstance(fact, PeriodClosed):
+            open_from = fact.ends_at
+        elif known is None:
+            open_from = outcome.timeline.period_at(self.now).start
+        elif isinstance(fact, AccountDescribed):
+            open_from = known.open_from
+        else:
+            return
+        closing = self._closings[account_id] = closing_of(outcome.timeline, open_from)
+        heappush(self._due, (closing.closes_at, _What.CLOSING, account_id))
