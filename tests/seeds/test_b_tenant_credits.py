@@ -161,6 +161,20 @@ async def test_the_cost_is_shown_when_booking(database: str, tmp_path: Path) -> 
     assert {"amount_minor": 3000, "currency": "EUR"} == line["cash"]
 
 
+async def test_example_2_the_export_shows_both(database: str, tmp_path: Path) -> None:
+    """Tenant A used 5 credits for two hours in the room, tenant B 75 dollars by card."""
+    line = a_line(minutes=120, costs={"credit": 5}, price=7500, currency="USD")
+    for tenant in ("tenant-a", "tenant-b"):
+        await post_all(database, [TENANT, a_booking(tenant, line, fallback="card")], tenant)
+    await post_all(database, [_renewal(5)], "tenant-a")
+    for tenant in ("tenant-a", "tenant-b"):
+        await post_all(database, [_cycle_ends()], tenant)
+    export = await ask_json(database, "export", "--all", folder=tmp_path)
+    assert [("credits", {"credit": "5"}, 0, "none"), ("cash", {}, 7500, "owed")] == [
+        (r["cost_type"], r["credits"], r["cash_minor"], r["overage"]) for r in export["lines"]
+    ]
+
+
 def _renewal(credits_given: int, period: str = "2026-03-01") -> Fact:
     return a_renewal(an_allotment(credits_given, unit="credit"), period=period)
 
