@@ -28,6 +28,7 @@ from booking_credits.ledger.facts import (
     PlanRenewed,
     Scope,
     Span,
+    StandingAllotment,
     TimePassed,
 )
 from booking_credits.ledger.policies import DefaultTerms, Policy, PolicyBook, Unit
@@ -197,6 +198,8 @@ def a_grant(
     source: str = "manual",
     paid: bool = False,
     member: str | None = None,
+    monthly: bool = False,
+    ends_on: str | None = None,
 ) -> CreditsGranted:
     """Give fifty coins by hand, for use anywhere."""
     return CreditsGranted(
@@ -214,6 +217,8 @@ def a_grant(
         member_id=member,
         actor="petra",
         reason="welcome",
+        recurrence="monthly" if monthly else "once",
+        end_date=None if ends_on is None else on(ends_on),
     )
 
 
@@ -290,6 +295,7 @@ def an_account(
     policy: str | None = None,
     location: str | None = "harbour",
     on_account: bool = False,
+    allotments: Iterable[StandingAllotment] = (),
     occurred: datetime | str = "2026-01-01 00:00",
 ) -> AccountDescribed:
     """Open or change the account."""
@@ -302,7 +308,21 @@ def an_account(
         location=location,
         on_account=on_account,
         occurred_at=_instant(occurred),
+        allotments=tuple(allotments),
     )
+
+
+def a_standing_allotment(
+    quantity: int | None = 500,
+    *,
+    name: str = "allowance",
+    unit: str = "credit",
+    scope: Scope = ANYWHERE,
+    priority: int = 100,
+    plan_line: tuple[str, str] | None = None,
+) -> StandingAllotment:
+    """Allot five hundred credits a period."""
+    return StandingAllotment(name, unit, quantity, scope, priority, plan_line)
 
 
 def time_passed(instant: datetime | str) -> TimePassed:

@@ -43,6 +43,7 @@ from booking_credits_contracts.received import (
     ReceivedData,
     Scope,
     Span,
+    StandingAllotment,
 )
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "Scope",
     "ShortLine",
     "Span",
+    "StandingAllotment",
     "Take",
     "read_event",
     "write_headers",

@@ -51,8 +51,49 @@ class AccountEvent(Received):
     account_id: Id
 
 
+class Scope(Received):
+    """What a grant may pay for: within every dimension that it names.
+
+    Unlike elsewhere an unknown field is refused: ignoring a dimension would widen the grant.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    resources: Names | None = None
+    product_groups: Names | None = None
+    locations: Names | None = None
+
+
+EVERYTHING: Final = Scope()
+
+
+class StandingAllotment(Received):
+    """What an account is given in each billing period. A lower priority is used first.
+
+    Where it names a plan and a line of it, a renewal of that line for a period replaces it there.
+    """
+
+    name: Id
+    unit: Id
+    quantity: GrantQuantity
+    scope: Scope = EVERYTHING
+    priority: Priority = 100
+    plan: Id | None = None
+    plan_line: Id | None = None
+
+    @model_validator(mode="after")
+    def _check_plan(self) -> Self:
+        if (self.plan is None) != (self.plan_line is None):
+            raise PydanticCustomError("plan_in_part", "a plan and a line of it go together")
+        return self
+
+
 class AccountState(AccountEvent):
-    """`account-opened`, `account-changed`: the account's calendar and rules from a local date."""
+    """`account-opened`, `account-changed`: the account's calendar and rules from a local date.
+
+    What is newly allotted is given whole in the running period already. What is allotted otherwise
+    or no longer stays as it is in the running period.
+    """
 
     from_date: LocalDate
     location: Id | None = None
@@ -61,6 +102,13 @@ class AccountState(AccountEvent):
     anchor_date: LocalDate
     policy: Id | None = None
     on_account: bool = False
+    allotments: Annotated[tuple[StandingAllotment, ...], Field(max_length=64)] = ()
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if len({allotment.name for allotment in self.allotments}) < len(self.allotments):
+            raise PydanticCustomError("duplicate_allotment", "an allotment's name occurs twice")
+        return self
 
 
 class Correction(Received):
@@ -136,22 +184,6 @@ class BookingStarted(AccountEvent):
     line: LineNumber | None = None
 
 
-class Scope(Received):
-    """What a grant may pay for: within every dimension that it names.
-
-    Unlike elsewhere an unknown field is refused: ignoring a dimension would widen the grant.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    resources: Names | None = None
-    product_groups: Names | None = None
-    locations: Names | None = None
-
-
-EVERYTHING: Final = Scope()
-
-
 class Allotment(Received):
     """What one line of a plan grants for a period. A lower priority is used first."""
 
@@ -188,7 +220,8 @@ class CreditsGranted(AccountEvent):
     """`credits-granted`: a grant given by hand, usable for service times `[valid_from, valid_to)`.
 
     Without `valid_from` it counts from the event's time; `backdated` lets it count from an
-    earlier `valid_from`.
+    earlier `valid_from`. Given monthly it is granted anew in each of the account's months, through
+    `end_date`.
     """
 
     grant_id: Id
@@ -205,9 +238,15 @@ class CreditsGranted(AccountEvent):
     actor: Text
     reason: Text
     reference: Text | None = None
+    recurrence: Literal["once", "monthly"] = "once"
+    end_date: LocalDate | None = None
 
     @model_validator(mode="after")
     def _check_window(self) -> Self:
+        if self.recurrence == "monthly" and self.valid_to is not None:
+            raise PydanticCustomError("end_of_monthly", "what recurs ends on its end_date")
+        if self.recurrence == "once" and self.end_date is not None:
+            raise PydanticCustomError("end_of_once", "what is given once ends at its valid_to")
         if self.valid_from and self.valid_to and self.valid_to <= self.valid_from:
             raise PydanticCustomError("ends_before_start", "a grant ends after it starts")
         return self

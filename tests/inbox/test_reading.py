@@ -24,6 +24,7 @@ from booking_credits.ledger.facts import (
     PlanRenewed,
     Scope,
     Span,
+    StandingAllotment,
     TimePassed,
 )
 from booking_credits.posting.batch import CLOCK_SOURCE, Arrival, DeadLetter, Origin
@@ -257,6 +258,57 @@ RENEWAL: Json = {
             APPROVAL,
             PackApproved("ten", "charge_sheet", "sheet-4", OCCURRED_AT),
             id="credit-pack-approved",
+        ),
+        pytest.param(
+            "credits-granted",
+            GRANT | {"recurrence": "monthly", "end_date": "2026-12-31"},
+            CreditsGranted(
+                "welcome",
+                "coin",
+                5000,
+                OCCURRED_AT,
+                actor="petra",
+                reason="welcome",
+                recurrence="monthly",
+                end_date=date(2026, 12, 31),
+            ),
+            id="credits-granted-monthly",
+        ),
+        pytest.param(
+            "account-opened",
+            ACCOUNT
+            | {
+                "allotments": [
+                    {"name": "a", "unit": "coin", "quantity": "5"},
+                    {
+                        "name": "b",
+                        "unit": "credit",
+                        "quantity": "unlimited",
+                        "scope": {"resources": ["fishbowl"]},
+                        "priority": 1,
+                        "plan": "resident",
+                        "plan_line": "base",
+                    },
+                ]
+            },
+            AccountDescribed(
+                date(2026, 3, 1),
+                "Europe/Berlin",
+                "month",
+                date(2026, 1, 31),
+                None,
+                None,
+                False,
+                OCCURRED_AT,
+                (
+                    StandingAllotment("a", "coin", 500),
+                    StandingAllotment(
+                        *("b", "credit", None, Scope(resources=("fishbowl",)), 1),
+                        ("resident", "base"),
+                    ),
+                ),
+            ),
+            id="account-opened-with-allotments",
         ),
         pytest.param(
             "account-changed",

@@ -20,6 +20,7 @@ from booking_credits.ledger.facts import (
     PlanRenewed,
     Scope,
     Span,
+    StandingAllotment,
 )
 from booking_credits.ledger.policies import PolicyBook
 from builders import (
@@ -33,6 +34,7 @@ from builders import (
     a_line,
     a_pack,
     a_renewal,
+    a_standing_allotment,
     a_start,
     an_account,
     an_allotment,
@@ -86,7 +88,7 @@ _LATER_TENANT = replace(TENANT, from_at=at("2026-03-03 00:00"), shortfall="deny"
 _ON_ACCOUNT = replace(PACKS, shortfall="on_account")
 BOOKS: tuple[PolicyBook, ...] = (
     a_book(policy="coins"),
-    a_book(policy="tenant", cycle="quarter", zone="America/New_York"),
+    a_book(policy="tenant", cycle="quarter", zone="America/New_York", anchor="2025-12-05"),
     a_book(
         replace(PACKS, expiry_notice_days=1),
         *(COINS, TENANT),
@@ -99,7 +101,7 @@ BOOKS: tuple[PolicyBook, ...] = (
         *(COINS, _LATER_COINS, TENANT, PACKS, _LATER_PACKS),
         policy="packs",
         locations={"mill": "coins"},
-        anchor="2026-01-03",
+        anchor="2026-01-05",
     ),
     a_book(_COINS_ONLY, TENANT, _LATER_TENANT, _ON_ACCOUNT, locations={"mill": "tenant"}),
     a_book(_COINS_ONLY, TENANT, _LATER_TENANT, _ON_ACCOUNT, policy="packs"),
@@ -267,32 +269,90 @@ _plan_lines = st.sampled_from((("base",), ("base",), ("base", "extra"), ("extra"
 
 
 @st.composite
+def _standing_allotment(draw: st.DrawFn, name: str) -> StandingAllotment:
+    return a_standing_allotment(
+        draw(_quantities),
+        name=name,
+        unit=draw(_units),
+        scope=draw(_scopes),
+        priority=draw(_priorities),
+        plan_line=draw(st.sampled_from((None, ("p0", "base")))),
+    )
+
+
+_standing_allotments = st.one_of(
+    st.just(()),
+    st.tuples(_standing_allotment("allowance")),
+    st.tuples(_standing_allotment("allowance"), _standing_allotment("extra")),
+)
+
+
+@st.composite
+def _monthly_grants(draw: st.DrawFn, grant_id: str) -> CreditsGranted:
+    """Give credits for every month, for some months back or from now on, at times with an end."""
+    ends_on = draw(st.none() | st.none() | _days)
+    return a_grant(
+        grant_id,
+        draw(_quantities),
+        unit=draw(_units),
+        granted=draw(_instants),
+        valid_from=draw(st.sampled_from((at("2026-01-10 00:00"), None)) | _instants),
+        backdated=draw(st.sampled_from((True, True, False))),
+        scope=draw(_scopes),
+        priority=draw(_priorities),
+        monthly=True,
+        ends_on=None if ends_on is None else ends_on.isoformat(),
+    )
+
+
+@st.composite
 def _descriptions(draw: st.DrawFn) -> AccountDescribed:
     return an_account(
         since=draw(_days).isoformat(),
         zone=draw(st.sampled_from(("UTC", "America/New_York", "Asia/Kathmandu"))),
         cycle=draw(st.sampled_from(("month", "quarter", "year"))),
-        anchor=draw(st.sampled_from(("2026-01-01", "2026-01-31", "2026-03-04"))),
+        anchor=draw(
+            st.sampled_from(("2026-01-01", "2026-01-31", "2026-01-04", "2026-01-05", "2026-03-05"))
+        ),
         policy=draw(st.sampled_from((None, "coins", "tenant", "packs"))),
         on_account=draw(st.booleans()),
+        allotments=draw(_standing_allotments),
         occurred=draw(_instants),
     )
 
 
 @st.composite
+def _ahead(draw: st.DrawFn) -> list[Fact]:
+    """Book into a period that begins within these days for an allotment, and think better of it."""
+    account = an_account(
+        since="2026-03-01",
+        anchor="2026-01-05",
+        policy=draw(st.sampled_from(("coins", "tenant", "packs"))),
+        allotments=[draw(_standing_allotment("allowance"))],
+        occurred=draw(_instants),
+    )
+    lines = [draw(_lines(number)) for number in (1, 2)]
+    made = a_booking("ahead", *lines, occurred=FIRST_START - GRID)
+    called_off = a_cancellation("ahead", occurred=FIRST_START - GRID)
+    return [account, made, *draw(st.sampled_from(([], [called_off], [called_off])))]
+
+
+@st.composite
 def histories(draw: st.DrawFn) -> list[Fact]:
     """Draw an account's facts, none of which contradicts another, in an order of arrival."""
-    facts: list[Fact] = []
-    for number in range(draw(st.integers(2, 6))):
+    facts: list[Fact] = draw(st.just([]) | _ahead())
+    for number in range(draw(st.integers(1, 5))):
         facts += draw(_bookings(f"b{number}"))
-    for number in range(draw(st.integers(1, 4))):
+    for number in range(draw(st.integers(1, 3))):
         facts.append(draw(_grants(f"g{number}")))
+    for number in range(draw(st.sampled_from((1, 1, 0, 2)))):
+        facts.append(draw(_monthly_grants(f"m{number}")))
     for number in range(draw(st.integers(0, 2))):
         facts += draw(_packs(f"k{number}"))
     for number in range(draw(st.integers(0, 2))):
         facts += draw(_renewals(f"p{number}"))
-    for _ in range(draw(st.sampled_from((0, 0, 1, 2)))):
+    for _ in range(draw(st.sampled_from((0, 0, 1, 1, 2)))):
         facts.append(draw(_descriptions()))
-    instants: set[datetime] = draw(st.sets(_instants, max_size=3))
+    instants: set[datetime] = draw(st.sets(_instants, max_size=4))
     facts += [time_passed(instant) for instant in sorted(instants)]
     return draw(st.permutations(facts))

@@ -5,12 +5,13 @@ newer than the store, so a booking or grant that it already has is never loaded 
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from booking_credits.ledger.account import (
     AccountRecord,
     DueBy,
     GrantsEndingAfter,
+    LinesWithin,
     Need,
     NotLoaded,
     Outcome,
@@ -44,6 +45,9 @@ class Loader:
         self.record = AccountRecord(store.account_id, store.book, whole=False)
         self.record.numbers, self.record.present = store.numbers, store.present
         self.record.balances = dict(store.balances)
+        self.record.monthly = store.monthly
+        for subject in store.monthly:
+            self.record.put_facts(subject, store.facts_of(subject))
         self.record.put_facts(ACCOUNT_SUBJECT, store.facts_of(ACCOUNT_SUBJECT))
         self._bookings: set[str] = set()
 
@@ -79,6 +83,8 @@ class Loader:
             self._load_wanting(need)
         elif isinstance(need, GrantsEndingAfter):
             self._load_ending_after(need)
+        elif isinstance(need, LinesWithin):
+            self._load_lines(need)
         elif isinstance(need, DueBy):
             self._load_due(need)
         else:
@@ -126,6 +132,20 @@ class Loader:
             self._load_grants([last.grant.grant_id])
         self.record.reach.grants_after = need.instant
 
+    def _load_lines(self, need: LinesWithin) -> None:
+        within = sorted(
+            (
+                charge
+                for charge in self.store.charges.values()
+                if need.low <= charge.line.starts_at < need.to_at
+            ),
+            key=lambda charge: charge.line.starts_at,
+        )
+        last = within[self.chunk - 1].line.starts_at if len(within) > self.chunk else need.to_at
+        self._load_bookings([charge for charge in within if charge.line.starts_at <= last])
+        low = last if last == need.to_at else last + timedelta(microseconds=1)
+        self.record.reach.lines_up_to[need.from_at, need.to_at] = low
+
     def _load_due(self, need: DueBy) -> None:
         charges = self.store.charges.values()
         self._load_bookings([c for c in charges if c.due_at and c.due_at <= need.instant])
@@ -167,7 +187,8 @@ class Loader:
         self._load_grants(take.grant_id for take in charge.coverage.takes)
 
     def _load_grants(self, grant_ids: Iterable[str]) -> None:
-        missing = [i for i in grant_ids if i in self.store.grants and i not in self.record.grants]
+        known = self.record.grants.keys() | self.record.gone.keys()
+        missing = [i for i in grant_ids if i in self.store.grants and i not in known]
         self.record.put_grants(self.store.grants[i] for i in missing)
 
 

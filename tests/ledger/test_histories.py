@@ -13,6 +13,7 @@ from booking_credits.ledger.facts import (
     BookingRevised,
     Fact,
     PackApproved,
+    PlanRenewed,
     TimePassed,
     answer_of,
 )
@@ -60,7 +61,36 @@ def pays_from_a_pack_approved_late(record: AccountRecord, outcomes: list[Outcome
         for outcome in outcomes
         if isinstance(outcome.fact, PackApproved) and outcome.charges
     }
-    return any(record.grants[pack_id].buckets.held for pack_id in late)
+    taken = (record.grants[i].buckets for i in late if i in record.grants)
+    return any(buckets.held + buckets.drawn for buckets in taken)
+
+
+def takes_back_a_grant_to_come(_: AccountRecord, outcomes: list[Outcome]) -> bool:
+    """A booking leaves a period that has not begun, whose grant goes with it."""
+    return any(o.gone and isinstance(o.fact, BookingRevised) for o in outcomes)
+
+
+def pays_from_a_grant_to_come(record: AccountRecord, _: list[Outcome]) -> bool:
+    """A line is paid by the standing grant of a period that has not begun."""
+    return any(
+        r.buckets.held
+        for r in record.grants.values()
+        if r.grant.source == "standing" and r.grant.from_at > (record.present or r.grant.from_at)
+    )
+
+
+def begins_with_the_clock(_: AccountRecord, outcomes: list[Outcome]) -> bool:
+    """The clock brings the grant of a period that begins."""
+    return any(
+        isinstance(o.fact, TimePassed) and entry.source == "granted"
+        for o in outcomes
+        for _, entry in o.entries
+    )
+
+
+def replaces_a_standing_grant(_: AccountRecord, outcomes: list[Outcome]) -> bool:
+    """A renewal takes the place of what was allotted."""
+    return any(o.gone and isinstance(o.fact, PlanRenewed) for o in outcomes)
 
 
 def declines_for_another_s_sake(_: AccountRecord, outcomes: list[Outcome]) -> bool:
@@ -94,6 +124,10 @@ def declines_what_is_then_accepted(record: AccountRecord, outcomes: list[Outcome
         pays_from_a_pack_approved_late,
         declines_for_another_s_sake,
         declines_what_is_then_accepted,
+        takes_back_a_grant_to_come,
+        pays_from_a_grant_to_come,
+        begins_with_the_clock,
+        replaces_a_standing_grant,
     ],
 )
 def test_histories_hold_what_is_hard(happening: Happening) -> None:

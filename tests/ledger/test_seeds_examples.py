@@ -17,6 +17,7 @@ from builders import (
     a_pack,
     a_record,
     a_renewal,
+    a_standing_allotment,
     a_start,
     an_account,
     an_allotment,
@@ -74,6 +75,17 @@ def test_a_monthly_coins_are_used_or_lost() -> None:
     record = a_record(*facts, book=COINS_BOOK)
     assert 4000 == record.balances["coin"].expired
     assert (1000, 5000) == _used_and_remaining(record, "coin")
+
+
+def test_a_monthly_coins_renew_themselves_until_their_end_date() -> None:
+    """A: given monthly they reset with every month, and stop with the day that was set."""
+    coins = a_grant(quantity=5000, granted="2026-03-01 00:00", monthly=True, ends_on="2026-04-30")
+    record = a_record(coins, a_booking(), time_passed("2026-04-01 00:00"), book=COINS_BOOK)
+    assert 4000 == record.balances["coin"].expired
+    assert (1000, 5000) == _used_and_remaining(record, "coin")
+
+    post(record, [a_booking("may", a_line(starts="2026-05-01 10:00"))])
+    assert WHOLE == _uncovered(record, "may")
 
 
 def test_a_coins_of_one_month_pay_no_other() -> None:
@@ -386,6 +398,23 @@ def test_c_a_pack_bought_after_the_meeting_does_not_pay_it() -> None:
     late = a_pack(bought="2026-03-11 09:00", starts_on="2026-03-01")
     record = a_record(a_booking("A", _room(2)), late, an_approval(), book=PACKS_BOOK)
     assert WHOLE == _uncovered(record, "A")
+
+
+def test_b_a_new_tenant_has_the_credits_of_the_current_cycle() -> None:
+    """B: 500 a cycle, set up in mid December; three bookings use them up, January has its own."""
+    account = an_account(
+        since="2026-12-07", policy="tenant", allotments=[a_standing_allotment(500)]
+    )
+    rooms = {"A": 200, "B": 150, "C": 150}
+    bookings = [
+        a_booking(room, _room(cost, "2026-12-10 10:00"), occurred="2026-12-08 09:00")
+        for room, cost in rooms.items()
+    ]
+    record = a_record(account, *bookings, book=TENANT_BOOK)
+    assert (500, 0) == _used_and_remaining(record, "credit")
+
+    post(record, [time_passed("2027-01-01 00:00")])
+    assert (500, 500) == _used_and_remaining(record, "credit")
 
 
 def _room(

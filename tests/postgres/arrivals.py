@@ -26,6 +26,7 @@ from booking_credits.ledger.facts import (
     PeriodClosed,
     PlanRenewed,
     Scope,
+    StandingAllotment,
     TimePassed,
 )
 from booking_credits.ledger.policies import PolicyBook
@@ -205,6 +206,8 @@ def _grant(fact: CreditsGranted) -> Json:
         "actor": fact.actor,
         "reason": fact.reason,
         "reference": fact.reference,
+        "recurrence": fact.recurrence,
+        "end_date": fact.end_date and fact.end_date.isoformat(),
     }
 
 
@@ -240,6 +243,20 @@ def _description(fact: AccountDescribed) -> Json:
         "anchor_date": fact.anchor_date.isoformat(),
         "policy": fact.policy,
         "on_account": fact.on_account,
+        "allotments": [_standing_allotment(allotment) for allotment in fact.allotments],
+    }
+
+
+def _standing_allotment(allotment: StandingAllotment) -> Json:
+    plan, plan_line = allotment.plan_line or (None, None)
+    return {
+        "name": allotment.name,
+        "unit": allotment.unit,
+        "quantity": _granted(allotment.quantity, allotment.unit),
+        "scope": _scope(allotment.scope),
+        "priority": allotment.priority,
+        "plan": plan,
+        "plan_line": plan_line,
     }
 
 

@@ -206,7 +206,7 @@ async def _stored(
         ' where account_id = $1 order by booking_id collate "C", line_no',
         "takes": "select grant_id, rank from takes where account_id = $1",
         "grants": "select grant_id, quantity, available, held, drawn, expired from grants"
-        ' where account_id = $1 order by grant_id collate "C"',
+        ' where account_id = $1 and not gone order by grant_id collate "C"',
         "obligations": "select booking_id, line_no, period_start, currency, channel, revision,"
         " total_minor from obligations where account_id = $1",
     }

@@ -155,6 +155,7 @@ BREACHES = {
     "no_bucket_is_negative": "update grants set available = available - 1, held = held - 1,"
     " drawn = drawn + 2",
     "finite_grants_are_granted_whole": "update grants set granted = granted + 1, drawn = drawn + 1",
+    "gone_grants_are_pending": "update grants set gone = true",
     "pending_grants_are_not_issued": "update grants set pending = true",
     "unlimited_grants_have_no_rest": f"{GRANT}"
     " ('new', 'g', 'coin', null, now(), '{}', 1, false, 'plan', 5, 5, 0, 0, 0, 0)",

@@ -23,6 +23,7 @@ from booking_credits.ledger.bookings import standing_lines
 from booking_credits.ledger.charges import needed
 from booking_credits.ledger.facts import BookingRevised, BookingStarted, booking_subject
 from booking_credits.ledger.reasons import refusals
+from booking_credits.ledger.standing import unit_of
 from booking_credits.outbox.rendering import decimal_text, line_json
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ class _Explanation:
 
     def _entry(self, moved: Moved) -> Node:
         entry = moved.entry
-        unit = self._record.grants[entry.grant_id].grant.unit
+        unit = self._unit_of(entry.grant_id)
         quantity = quantity_text(entry.quantity, unit, self._book)
         return Node(
             f"Entry {moved.entry_no}: {quantity} of {entry.grant_id} "
@@ -266,6 +267,11 @@ class _Explanation:
             },
             self._cause(moved.fact_no),
         )
+
+    def _unit_of(self, grant_id: str) -> str:
+        """Find the unit of a grant, which may be no more if it was a period's."""
+        held = self._record.grants.get(grant_id)
+        return unit_of(grant_id, self._record.standing) if held is None else held.grant.unit
 
     def _cause(self, fact_no: int) -> tuple[Node, ...]:
         told = self._sources.fact(fact_no)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from booking_credits.ledger.facts import booking_subject
+from booking_credits.ledger.facts import ACCOUNT_SUBJECT, booking_subject
+from booking_credits.ledger.grants import names_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +84,9 @@ class Sources:
 
 def subject_of_grant(grant_id: str) -> str:
     """Name the subject whose facts yield a grant."""
-    parts = [part.replace("%2F", "/").replace("%25", "%") for part in grant_id.split("/")]
+    parts = names_in(grant_id)
     if parts[0] == "plan" and len(parts) == 4:
         return f"plan/{parts[1]}/{parts[3]}"
-    return f"grant/{grant_id}"
+    if parts[0] == "allotment":
+        return ACCOUNT_SUBJECT
+    return f"grant/{parts[1]}" if parts[0] == "standing" else f"grant/{grant_id}"

@@ -29,6 +29,7 @@ from booking_credits.ledger.facts import (
     PlanRenewed,
     Scope,
     Span,
+    StandingAllotment,
     TimePassed,
 )
 from booking_credits.ledger.policies import PolicyBook
@@ -40,6 +41,7 @@ Reader: TypeAlias = Callable[[Data, datetime, PolicyBook], Fact]
 STEPS_LIMIT: Final = 10**15
 
 _EVERYTHING: Final = Scope()
+_PERIODS: Final = ("plan/", "standing/", "allotment/")
 _instant: Final = datetime.fromisoformat
 
 
@@ -169,6 +171,8 @@ def _grant(data: Data, occurred_at: datetime, book: PolicyBook) -> CreditsGrante
         data["actor"],
         data["reason"],
         data.get("reference"),
+        data.get("recurrence", "once"),
+        _date_or_none(data.get("end_date")),
     )
 
 
@@ -194,8 +198,8 @@ def _approval(data: Data, occurred_at: datetime, _book: PolicyBook) -> PackAppro
 
 
 def _own_id(grant_id: str) -> str:
-    if grant_id.startswith("plan/"):
-        raise FactError("reserved_id", "an id begins as those of plans' grants do")
+    if grant_id.startswith(_PERIODS):
+        raise FactError("reserved_id", "an id begins as those of periods' grants do")
     return grant_id
 
 
@@ -228,6 +232,19 @@ def _account(data: Data, occurred_at: datetime, book: PolicyBook) -> AccountDesc
         data.get("location"),
         data.get("on_account", False),
         occurred_at,
+        tuple(_standing_allotment(allotment, book) for allotment in data.get("allotments", ())),
+    )
+
+
+def _standing_allotment(data: Data, book: PolicyBook) -> StandingAllotment:
+    plan = data.get("plan")
+    return StandingAllotment(
+        data["name"],
+        data["unit"],
+        _granted(data["quantity"], data["unit"], book),
+        _scope(data),
+        data.get("priority", 100),
+        None if plan is None else (plan, data["plan_line"]),
     )
 
 

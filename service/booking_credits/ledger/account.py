@@ -15,8 +15,9 @@ from booking_credits.ledger.announcements import KINDS
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.charges import FIRST_RANK, LAST_RANK
-from booking_credits.ledger.facts import ACCOUNT_SUBJECT, AccountDescribed
-from booking_credits.ledger.grants import burn_key
+from booking_credits.ledger.facts import ACCOUNT_SUBJECT, AccountDescribed, CreditsGranted
+from booking_credits.ledger.grants import OPEN_END, burn_key
+from booking_credits.ledger.standing import standing_grants
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.facts import Fact
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.policies import GrantOrder, PolicyBook
+    from booking_credits.ledger.standing import StandingGrant
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,15 @@ class GrantsEndingAfter:
 
 
 @dataclass(frozen=True, slots=True)
+class LinesWithin:
+    """Wanted: the first lines that start from `low` on, within a window `[from_at, to_at)`."""
+
+    from_at: datetime
+    to_at: datetime
+    low: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DueBy:
     """Wanted: the charges that time changes by an instant, and the grants that end by another."""
 
@@ -74,7 +85,7 @@ class Everything:
 
 
 Question: TypeAlias = "tuple[Grant, frozenset[str]]"
-Need: TypeAlias = TakersBelow | WantingAbove | GrantsEndingAfter | DueBy | Everything
+Need: TypeAlias = TakersBelow | WantingAbove | GrantsEndingAfter | LinesWithin | DueBy | Everything
 
 
 class NotLoaded(Exception):
@@ -105,7 +116,8 @@ class Outcome:
     """What one fact changes: everything that is to be written, and nothing else.
 
     In `charges` None says that the line stands no more. `grants` are those that entries concern
-    or that are new or read otherwise.
+    or that are new or read otherwise; those that are `gone` have given everything back and are on
+    record no more. `next_start` is when the clock brings the next grant of a standing grant.
     """
 
     fact: Fact
@@ -118,6 +130,8 @@ class Outcome:
     obligations: Mapping[LineKey, tuple[Obligation, ...]]
     balances: Mapping[str, Buckets]
     announcements: tuple[Announcement, ...]
+    gone: frozenset[str] = frozenset()
+    next_start: datetime | None = None
 
 
 @dataclass
@@ -125,7 +139,8 @@ class Reach:
     """How far the record has been loaded.
 
     Takers of a grant are loaded from a rank on upwards, charges that want more of it within a
-    span of ranks `(low, high]`, grants from an end on, due charges through an instant. Where it is
+    span of ranks `(low, high]`, lines of a window up to an instant, grants from an end on, due
+    charges through an instant. Where it is
     known, nobody takes from a grant above the rank `last_taken` but who is loaded, and no charge
     above `last_short` is short; a grant that came after loading was taken from by nobody before.
     """
@@ -133,6 +148,7 @@ class Reach:
     whole: bool = False
     takers_from: dict[str, Rank] = field(default_factory=dict)
     wanting_within: dict[Question, tuple[Rank, Rank]] = field(default_factory=dict)
+    lines_up_to: dict[tuple[datetime, datetime], datetime] = field(default_factory=dict)
     grants_after: datetime | None = None
     due_through: datetime | None = None
     last_taken: dict[str, Rank] = field(default_factory=dict)
@@ -151,6 +167,8 @@ class AccountRecord:
         self.timeline = Timeline((), book)
         self.facts: dict[str, tuple[Fact, ...]] = {}
         self.grants: dict[str, GrantRecord] = {}
+        self.gone: dict[str, Grant] = {}
+        self.monthly: tuple[str, ...] = ()
         self.charges: dict[LineKey, Charge] = {}
         self.lines: dict[str, tuple[LineKey, ...]] = {}
         self.obligations: dict[LineKey, tuple[Obligation, ...]] = {}
@@ -159,6 +177,15 @@ class AccountRecord:
         self._short: list[tuple[Rank, LineKey]] = []
         self._takers: dict[str, list[tuple[Rank, LineKey]]] = {}
         self._sorted_grants: dict[tuple[str, GrantOrder], list[Grant]] = {}
+        self._standing: tuple[StandingGrant, ...] | None = None
+
+    @property
+    def standing(self) -> tuple[StandingGrant, ...]:
+        """The account's standing grants; `monthly` names the subjects of those given monthly."""
+        if self._standing is None:
+            facts = (fact for subject in self.monthly for fact in self.facts_of(subject))
+            self._standing = standing_grants(facts, self.timeline)
+        return self._standing
 
     def accept(self, outcome: Outcome) -> None:
         """Take over what a fact changed."""
@@ -169,8 +196,22 @@ class AccountRecord:
         for key, charge in outcome.charges.items():
             self.put_charge(key, charge)
         self.put_grants(outcome.grants.values())
+        self._drop_grants(outcome)
+        self._keep_standing(fact)
         self.obligations.update(outcome.obligations)
         self.balances.update(outcome.balances)
+
+    def _drop_grants(self, outcome: Outcome) -> None:
+        for grant_id in outcome.gone:
+            self.gone[grant_id] = self.grants.pop(grant_id).grant
+            self._sorted_grants.clear()
+
+    def _keep_standing(self, fact: Fact) -> None:
+        """Read the standing grants anew where a fact may change them."""
+        if isinstance(fact, CreditsGranted) and fact.recurrence == "monthly":
+            self.monthly = (*self.monthly, fact.subject)
+        if fact.subject == ACCOUNT_SUBJECT or fact.subject in self.monthly:
+            self._standing = None
 
     def put_facts(self, subject: str, facts: Iterable[Fact]) -> None:
         """Set the facts on record of a subject."""
@@ -178,6 +219,8 @@ class AccountRecord:
         if subject == ACCOUNT_SUBJECT:
             described = (f for f in self.facts[subject] if isinstance(f, AccountDescribed))
             self.timeline = Timeline(described, self.book)
+        if subject == ACCOUNT_SUBJECT or subject in self.monthly:
+            self._standing = None
 
     def put_charge(self, key: LineKey, charge: Charge | None) -> None:
         """Set or drop the charge of a line."""
@@ -225,6 +268,18 @@ class AccountRecord:
         after = self.reach.grants_after
         if not self.reach.whole and (after is None or after > starts_at):
             raise NotLoaded(GrantsEndingAfter(starts_at))
+
+    def has_line_in(self, grant: Grant, but: Container[LineKey]) -> bool:
+        """Say whether a line that stands, but for some, starts in a grant's window."""
+        if any(
+            k not in but and grant.is_valid_at(c.line.starts_at) for k, c in self.charges.items()
+        ):
+            return True
+        from_at, to_at = grant.from_at, grant.to_at or OPEN_END
+        low = self.reach.lines_up_to.get((from_at, to_at), from_at)
+        if not self.reach.whole and low < to_at:
+            raise NotLoaded(LinesWithin(from_at, to_at, low))
+        return False
 
     def require_all(self) -> None:
         """Ask for the whole account."""

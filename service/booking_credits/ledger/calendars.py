@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from booking_credits.ledger.facts import AccountDescribed, Cycle, Span
+    from booking_credits.ledger.facts import AccountDescribed, Cycle, Span, StandingAllotment
     from booking_credits.ledger.policies import Policy, PolicyBook
 
 MONTHS_IN_CYCLE: dict[Cycle, int] = {"month": 1, "quarter": 3, "year": 12}
@@ -68,6 +68,7 @@ class Terms:
     anchor_date: date
     policy: str
     on_account: bool
+    allotments: tuple[StandingAllotment, ...] = ()
 
     def boundary(self, number: int) -> datetime:
         """Return the instant at which period `number`, counted from the anchor, begins."""
@@ -131,6 +132,23 @@ class Era:
         return self.terms.period(self.terms.number_on(day))
 
 
+class Calendar:
+    """The billing periods of an account, one after the other."""
+
+    def __init__(self, terms: list[Terms]) -> None:
+        """Let each calendar of the terms take over from the one before it."""
+        self._eras = _eras(terms)
+        self._era_starts = [era.first.start for era in self._eras if era.first is not None]
+
+    def period_at(self, instant: datetime) -> Period:
+        """Return the period that contains an instant."""
+        return self._eras[bisect_right(self._era_starts, instant)].period_at(instant)
+
+    def period_on(self, day: date) -> Period:
+        """Return the period that contains a local date, of the calendar that holds on it."""
+        return _period_on(self._eras, day)
+
+
 class Timeline:
     """What an account's terms say of every instant; immutable once built.
 
@@ -141,11 +159,14 @@ class Timeline:
     def __init__(self, descriptions: Iterable[AccountDescribed], book: PolicyBook) -> None:
         """Build the timeline of an account from its descriptions, in whatever order."""
         self.book = book
-        self._terms = _terms(descriptions, book)
-        self._eras = _eras(self._terms)
-        self._era_starts = [era.first.start for era in self._eras if era.first is not None]
-        self._spans = _policy_spans(self._terms, book)
+        self.terms = _terms(descriptions, book)
+        self.calendar = Calendar(self.terms)
+        self._spans = _policy_spans(self.terms, book)
         self._span_starts = [start for start, *_ in self._spans[1:]]
+
+    def months(self) -> Calendar:
+        """Return the account's months, whatever its billing cycle."""
+        return Calendar([replace(terms, cycle="month") for terms in self.terms])
 
     @property
     def policies(self) -> list[Policy]:
@@ -170,15 +191,15 @@ class Timeline:
 
     def zone_on(self, day: date) -> str:
         """Return the zone of the billing period that runs on a local date."""
-        return _period_on(self._eras, day).zone
+        return self.calendar.period_on(day).zone
 
     def period_at(self, instant: datetime) -> Period:
         """Return the billing period that contains an instant."""
-        return self._eras[bisect_right(self._era_starts, instant)].period_at(instant)
+        return self.calendar.period_at(instant)
 
     def period_from(self, day: date) -> Period:
         """Return the billing period that begins on a local date, or else what is left of one."""
-        running = _period_on(self._eras, day)
+        running = self.calendar.period_on(day)
         if running.start_date == day:
             return running
         start = max(running.start, midnight(day, running.zone))
@@ -195,7 +216,10 @@ def _terms(descriptions: Iterable[AccountDescribed], book: PolicyBook) -> list[T
         start = usual.anchor_date
         return [Terms(start, usual.zone, usual.cycle, usual.anchor_date, usual.policy, False)]
     return [
-        Terms(day, d.zone, d.cycle, d.anchor_date, _policy_name(d, book), d.on_account)
+        Terms(
+            *(day, d.zone, d.cycle, d.anchor_date, _policy_name(d, book), d.on_account),
+            d.allotments,
+        )
         for day, d in sorted(latest.items())
     ]
 
@@ -209,7 +233,7 @@ def _described_order(described: AccountDescribed) -> tuple[object, ...]:
     """Order descriptions by date, then by when they were made, then by what they say."""
     d = described
     rest = (d.zone, d.cycle, d.anchor_date, d.policy or "", d.location or "", d.on_account)
-    return (d.from_date, d.occurred_at, rest)
+    return (d.from_date, d.occurred_at, rest, repr(d.allotments))
 
 
 def _eras(terms: list[Terms]) -> list[Era]:

@@ -23,11 +23,13 @@ from booking_credits.ledger.facts import (
     TimePassed,
 )
 from booking_credits.ledger.grants import burn_key, grants_of
+from booking_credits.ledger.standing import grants_in_being, standing_grants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
+    from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.charges import Charge, LineKey, Owed
     from booking_credits.ledger.facts import Fact, Line
     from booking_credits.ledger.grants import Grant
@@ -60,7 +62,14 @@ def cover(facts: Iterable[Fact], book: PolicyBook) -> Covered:
     for known in subjects.values():
         granting = (f for f in known if isinstance(f, GRANT_FACTS))
         grants.update(grants_of(granting, timeline))
-    charges = _charges(subjects.values(), grants, timeline, present)
+    standing = [
+        line
+        for known in subjects.values()
+        for line in standing_lines(f for f in known if isinstance(f, BOOKING_FACTS)).values()
+    ]
+    starts = sorted({line.line.starts_at for line in standing})
+    grants |= grants_in_being(standing_grants(every, timeline), grants, present, starts)
+    charges = _charges(standing, grants, timeline, present)
     owed = {key: owed_for(charge, timeline, present) for key, charge in charges.items()}
     return Covered(
         charges,
@@ -70,17 +79,12 @@ def cover(facts: Iterable[Fact], book: PolicyBook) -> Covered:
 
 
 def _charges(
-    subjects: Iterable[tuple[Fact, ...]],
+    standing: Iterable[StandingLine],
     grants: dict[str, Grant],
     timeline: Timeline,
     present: datetime | None,
 ) -> dict[LineKey, Charge]:
     """Cover every line that stands, one after the other in the account's order."""
-    standing = [
-        line
-        for known in subjects
-        for line in standing_lines(f for f in known if isinstance(f, BOOKING_FACTS)).values()
-    ]
     rest = {i: grant.issued for i, grant in grants.items()}
 
     def draw(grant: Grant, need: int) -> int:

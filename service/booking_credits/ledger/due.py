@@ -20,6 +20,8 @@ def due_instants(record: AccountRecord, outcome: Outcome) -> Iterator[datetime]:
 
     The record is the one before the outcome. An instant may come twice, or have passed already.
     """
+    if outcome.next_start is not None:
+        yield outcome.next_start
     for key, charge in outcome.charges.items():
         before = record.charges.get(key)
         due_at = None if charge is None else charge.due_at
@@ -33,7 +35,8 @@ def due_instants(record: AccountRecord, outcome: Outcome) -> Iterator[datetime]:
 def _instants_of_grants(record: AccountRecord, outcome: Outcome) -> Iterator[datetime]:
     """Yield when grants end, and when that is announced, where either is news."""
     after, same_terms = outcome.grants, outcome.timeline is record.timeline
-    for grant_id in after if same_terms else {**record.grants, **after}:
+    ids = after.keys() if same_terms else record.grants.keys() | after.keys()
+    for grant_id in sorted(ids - outcome.gone):
         known = record.grants.get(grant_id)
         grant = after[grant_id].grant if grant_id in after else record.grants[grant_id].grant
         if known is not None and known.grant is grant and same_terms:

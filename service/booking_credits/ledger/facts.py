@@ -18,6 +18,7 @@ Channel: TypeAlias = Literal["invoice", "card", "on_account"]
 # What becomes of what credits leave uncovered.
 Fallback: TypeAlias = Channel | Literal["deny"]
 Answer: TypeAlias = Literal["declined"]
+Recurrence: TypeAlias = Literal["once", "monthly"]
 Cycle: TypeAlias = Literal["month", "quarter", "year"]
 SaleChannel: TypeAlias = Literal["point_of_sale", "online", "licence", "charge_sheet"]
 Document: TypeAlias = Literal["invoice", "charge_sheet"]
@@ -123,7 +124,10 @@ class BookingStarted:
 
 @dataclass(frozen=True, slots=True)
 class CreditsGranted:
-    """Credits given by a person; without quantity unlimited, without `valid_to` by policy."""
+    """Credits given by a person; without quantity unlimited, without `valid_to` by policy.
+
+    Given monthly they are a standing grant, whose last day is `end_date`.
+    """
 
     grant_id: str
     unit: str
@@ -140,6 +144,8 @@ class CreditsGranted:
     actor: str = ""
     reason: str = ""
     reference: str | None = None
+    recurrence: Recurrence = "once"
+    end_date: date | None = None
 
     @property
     def subject(self) -> str:
@@ -217,8 +223,24 @@ class PlanRenewed:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingAllotment:
+    """What an account is allotted in each of its billing periods; without quantity unlimited.
+
+    A renewal of `plan_line` for a period, where that is named, takes the place of what is
+    allotted for that period.
+    """
+
+    name: str
+    unit: str
+    quantity: int | None
+    scope: Scope = field(default_factory=Scope)
+    priority: int = 100
+    plan_line: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AccountDescribed:
-    """The account's calendar and policy from a local date on."""
+    """The account's calendar, policy and allotments from a local date on."""
 
     from_date: date
     zone: str
@@ -228,6 +250,7 @@ class AccountDescribed:
     location: str | None
     on_account: bool
     occurred_at: datetime
+    allotments: tuple[StandingAllotment, ...] = ()
 
     @property
     def subject(self) -> str:

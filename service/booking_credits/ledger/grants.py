@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from booking_credits.ledger.calendars import add_months, add_span, local_date, midnight
@@ -91,7 +91,7 @@ def grants_of(facts: Iterable[GrantFact], timeline: Timeline) -> dict[str, Grant
     latest: dict[str, tuple[PlanRenewed, Allotment]] = {}
     grants: list[Grant] = []
     for fact in known:
-        if isinstance(fact, CreditsGranted):
+        if isinstance(fact, CreditsGranted) and fact.recurrence == "once":
             grants.append(_manual_grant(fact, timeline))
         elif isinstance(fact, PackPurchased):
             grants.append(_pack_grant(fact, timeline, pending=not is_approved))
@@ -185,8 +185,17 @@ def ids_of(fact: GrantFact) -> list[str]:
 
 def plan_grant_id(fact: PlanRenewed, allotment: Allotment) -> str:
     """Name the grant of a plan line's period; it stays the same in every version."""
-    plan, plan_line = _escaped(fact.plan), _escaped(allotment.plan_line)
-    return f"plan/{plan}/{plan_line}/{fact.period_start}"
+    return period_grant_id("plan", fact.plan, allotment.plan_line, fact.period_start)
+
+
+def period_grant_id(kind: str, *names: str | date) -> str:
+    """Name the grant of a period by what it is issued for and the period's local start date."""
+    return "/".join((kind, *(_escaped(str(name)) for name in names)))
+
+
+def names_in(grant_id: str) -> list[str]:
+    """Return the names that a period's grant is made of."""
+    return [name.replace("%2F", "/").replace("%25", "%") for name in grant_id.split("/")]
 
 
 def _escaped(name: str) -> str:

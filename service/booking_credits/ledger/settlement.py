@@ -31,16 +31,20 @@ from booking_credits.ledger.facts import (
     AccountDescribed,
     BookingRevised,
     PeriodClosed,
+    PlanRenewed,
     TimePassed,
 )
 from booking_credits.ledger.grants import grants_of, ids_of
+from booking_credits.ledger.issuance import begun_by, follow_lines, replaced_by
 from booking_credits.ledger.notices import expiring, furthest_end
 from booking_credits.ledger.obligations import revise_obligations
 from booking_credits.ledger.reasons import refusals
+from booking_credits.ledger.standing import grants_in_being, is_standing, standing_grants
 from booking_credits.ledger.walk import Change, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.announcements import Obligation
@@ -99,25 +103,47 @@ def _settle(record: AccountRecord, fact: Fact, left_short: tuple[DecidedLine, ..
         obligations,
         {changed.unit: changed.after for changed in balances},
         announcements,
+        change.gone,
+        _next_start(change, fact),
     )
 
 
 def _change(record: AccountRecord, fact: Fact) -> Change:
     """Say what a fact changes before coverage is looked at."""
-    timeline, present = record.timeline, record.present
+    timeline, present, standing = record.timeline, record.present, record.standing
     if isinstance(fact, BOOKING_FACTS):
-        return Change(timeline, present, _revised_lines(record, fact), {})
-    if isinstance(fact, GRANT_FACTS):
-        return Change(timeline, present, {}, _named_grants(record, fact))
+        lines = _revised_lines(record, fact)
+        brought, emptied = follow_lines(record, lines)
+        return Change(
+            timeline, present, standing, lines, brought | _taken_back(record, emptied), emptied
+        )
+    if isinstance(fact, AccountDescribed) or is_standing(fact):
+        return _read_anew(record, fact)
     if isinstance(fact, TimePassed):
         last_end = furthest_end(fact.occurred_at, timeline)
         due, ended = record.due_by(fact.occurred_at, last_end)
         lines = {key: record.charges[key].standing for key in due}
         grants = {grant_id: record.grants[grant_id].grant for grant_id in ended}
-        return Change(timeline, fact.occurred_at, lines, grants)
+        grants |= begun_by(record, fact.occurred_at)
+        return Change(timeline, fact.occurred_at, standing, lines, grants)
     if isinstance(fact, PeriodClosed):
-        return Change(timeline, present, {}, {})
-    return _described_anew(record, fact)
+        return Change(timeline, present, standing, {}, {})
+    grants = _named_grants(record, fact)
+    gone = replaced_by(record, fact, grants) if isinstance(fact, PlanRenewed) else frozenset()
+    return Change(timeline, present, standing, {}, grants | _taken_back(record, gone), gone)
+
+
+def _taken_back(record: AccountRecord, grant_ids: Iterable[str]) -> dict[str, Grant]:
+    """Let grants that are no more be pending, so that they give back all there is of them."""
+    return {i: replace(record.grants[i].grant, pending=True) for i in grant_ids}
+
+
+def _next_start(change: Change, fact: Fact) -> datetime | None:
+    """Find when the clock brings the account's next grant; no booking changes that."""
+    if isinstance(fact, BOOKING_FACTS):
+        return None
+    starts = (rule.next_start(change.present) for rule in change.standing)
+    return min((start for start in starts if start is not None), default=None)
 
 
 def _named_grants(record: AccountRecord, fact: GrantFact) -> dict[str, Grant]:
@@ -139,16 +165,23 @@ def _revised_lines(record: AccountRecord, fact: BookingFact) -> dict[LineKey, St
     }
 
 
-def _described_anew(record: AccountRecord, fact: AccountDescribed) -> Change:
-    """Read the whole account anew under its changed terms."""
+def _read_anew(record: AccountRecord, fact: Fact) -> Change:
+    """Read the whole account anew, under changed terms or with another standing grant."""
     record.require_all()
-    known = (f for f in record.facts_of(fact.subject) if isinstance(f, AccountDescribed))
-    timeline = Timeline((*known, fact), record.book)
-    lines = {key: charge.standing for key, charge in record.charges.items()}
+    timeline, lines = record.timeline, {}
+    facts = [*(known for of_subject in record.facts.values() for known in of_subject), fact]
+    if isinstance(fact, AccountDescribed):
+        timeline = Timeline((f for f in facts if isinstance(f, AccountDescribed)), record.book)
+        lines = {key: charge.standing for key, charge in record.charges.items()}
     grants: dict[str, Grant] = {}
-    for facts in record.facts.values():
-        grants.update(grants_of((f for f in facts if isinstance(f, GRANT_FACTS)), timeline))
-    return Change(timeline, record.present, lines, grants)
+    for of_subject in record.facts.values():
+        grants.update(grants_of((f for f in of_subject if isinstance(f, GRANT_FACTS)), timeline))
+    standing = standing_grants(facts, timeline)
+    starts = sorted({charge.line.starts_at for charge in record.charges.values()})
+    grants |= grants_in_being(standing, grants, record.present, starts)
+    gone = frozenset(record.grants.keys() - grants.keys())
+    grants |= _taken_back(record, gone)
+    return Change(timeline, record.present, standing, lines, grants, gone)
 
 
 def _written(
@@ -255,7 +288,8 @@ class _Reading:
 
     def _grants(self) -> Iterable[Grant]:
         for grant_id, record in self._record.grants.items():
-            yield self._change.grants.get(grant_id, record.grant)
+            if grant_id not in self._change.gone:
+                yield self._change.grants.get(grant_id, record.grant)
         for grant_id, grant in self._change.grants.items():
             if grant_id not in self._record.grants:
                 yield grant

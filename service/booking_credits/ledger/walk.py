@@ -35,20 +35,25 @@ if TYPE_CHECKING:
     from booking_credits.ledger.charges import LineKey, Rank
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.policies import GrantOrder, Policy
+    from booking_credits.ledger.standing import StandingGrant
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """What a fact changes before any coverage is computed.
 
-    `lines` are the lines that are to be looked at anew, as they now stand (None: they stand no
-    more), `grants` those that are new, read otherwise or have ended.
+    Timeline, present and standing grants are as they are after it, the rest is what changes:
+    `lines` are those that are to be looked at anew, as they now stand (None: they stand no more),
+    `grants` those that are new, read otherwise or have ended. Those that are `gone` are among
+    them, and pending again.
     """
 
     timeline: Timeline
     present: datetime | None
+    standing: tuple[StandingGrant, ...]
     lines: Mapping[LineKey, StandingLine | None]
     grants: Mapping[str, Grant]
+    gone: frozenset[str] = frozenset()
 
 
 def walk(record: AccountRecord, change: Change) -> tuple[dict[LineKey, Charge | None], set[str]]:
@@ -148,7 +153,7 @@ class _Walk:
     def _change_grant(self, grant: Grant) -> None:
         """Free a new or larger grant to whoever wants it; empty one that reads otherwise."""
         grant_id, record = grant.grant_id, self.record.grants.get(grant.grant_id)
-        if grant.pending or (record is not None and record.grant == grant):
+        if (record is None and grant.pending) or (record is not None and record.grant == grant):
             return
         rest = grant.issued or 0
         if record is not None and _same_but_quantity(record.grant, grant):
@@ -158,7 +163,7 @@ class _Walk:
         else:
             while record is not None and self._displace_last(grant_id):
                 pass
-            is_freed = True
+            is_freed = not grant.pending
         self._rest[grant_id] = rest
         if is_freed:
             self._freed[grant_id] = FIRST_RANK

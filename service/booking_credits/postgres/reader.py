@@ -8,6 +8,7 @@ what is read grows with what changes and not with what there is.
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from booking_credits.ledger.account import (
@@ -15,6 +16,7 @@ from booking_credits.ledger.account import (
     DueBy,
     Everything,
     GrantsEndingAfter,
+    LinesWithin,
     Numbers,
     TakersBelow,
     WantingAbove,
@@ -90,7 +92,11 @@ class LedgerReader:
             "lock_accounts" if self._locks else "look_at_accounts", account_ids
         ):
             self.records[row["account_id"]] = self._record(row)
-        own = ((account_id, ACCOUNT_SUBJECT) for account_id in account_ids)
+        own = (
+            (account_id, subject)
+            for account_id in account_ids
+            for subject in (ACCOUNT_SUBJECT, *self.records[account_id].monthly)
+        )
         await self._read_facts("facts_of_subjects", *_columns({*subjects, *own}))
         await self._read_bookings(bookings)
         for row in await self._fetch("balances_of_accounts", account_ids):
@@ -109,6 +115,7 @@ class LedgerReader:
             by_kind[type(need)].append((record, need))
         await self._read_takers(by_kind[TakersBelow])
         await self._read_wanting(by_kind[WantingAbove])
+        await self._read_lines(by_kind[LinesWithin])
         await self._read_due(by_kind[DueBy])
         await self._read_everything([record for record, _ in by_kind[Everything]])
         usable = {r.account_id: need.instant for r, need in by_kind[GrantsEndingAfter]}
@@ -159,6 +166,25 @@ class LedgerReader:
             ranks[row["question"]].append(row["rank"])
         await self._read_bookings((row["account_id"], row["booking_id"]) for row in rows)
         return ranks
+
+    async def _read_lines(self, asked: list[tuple[AccountRecord, LinesWithin]]) -> None:
+        if not asked:
+            return
+        rows = await self._fetch(
+            "lines_within",
+            [record.account_id for record, _ in asked],
+            [need.low for _, need in asked],
+            [need.to_at for _, need in asked],
+            self._page_size,
+        )
+        starts: list[list[datetime]] = [[] for _ in asked]
+        for row in rows:
+            starts[row["question"]].append(row["starts_at"])
+        await self._read_bookings((row["account_id"], row["booking_id"]) for row in rows)
+        for (record, need), found in zip(asked, starts, strict=True):
+            is_last = len(found) < self._page_size
+            low = need.to_at if is_last else max(found) + timedelta(microseconds=1)
+            record.reach.lines_up_to[need.from_at, need.to_at] = low
 
     async def _read_due(self, asked: list[tuple[AccountRecord, DueBy]]) -> None:
         if not asked:
@@ -225,7 +251,7 @@ class LedgerReader:
             return
         for row in await self._fetch(name, *arguments):
             record = self.records[row["account_id"]]
-            if row["grant_id"] not in record.grants:
+            if row["grant_id"] not in record.grants and row["grant_id"] not in record.gone:
                 record.put_grants((grant_from(row),))
                 record.reach.last_taken[row["grant_id"]] = row["last_taken"]
 
@@ -260,6 +286,7 @@ class LedgerReader:
             tuple(row[column] for column in LAST_OF_KINDS),
         )
         record.present = row["present"]
+        record.monthly = tuple(row["monthly"])
         if record.present is not None:
             # Of the clock's facts only the latest says anything.
             record.put_facts(CLOCK_SUBJECT, (TimePassed(record.present),))

@@ -56,6 +56,7 @@ GRANT_COLUMNS = (
     "paid",
     "source",
     "pending",
+    "gone",
     "granted",
     "available",
     "held",
@@ -162,8 +163,8 @@ def grant_from(row: Mapping[str, Any]) -> GrantRecord:
     return GrantRecord(grant, buckets_from(row))
 
 
-def grant_row(account_id: str, record: GrantRecord) -> tuple[object, ...]:
-    """Write a grant as the columns of `GRANT_COLUMNS`."""
+def grant_row(account_id: str, record: GrantRecord, *, gone: bool) -> tuple[object, ...]:
+    """Write a grant as the columns of `GRANT_COLUMNS`; one that is gone is on record no more."""
     grant, scope = record.grant, record.grant.scope
     named = {name: getattr(scope, name) for name in _SCOPE_DIMENSIONS if getattr(scope, name)}
     return (
@@ -178,6 +179,7 @@ def grant_row(account_id: str, record: GrantRecord) -> tuple[object, ...]:
         grant.paid,
         grant.source,
         grant.pending,
+        gone,
         *buckets_row(record.buckets),
     )
 

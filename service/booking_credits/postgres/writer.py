@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.due import due_instants
+from booking_credits.ledger.entries import GrantRecord
+from booking_credits.ledger.standing import STANDING
 from booking_credits.postgres.rows import (
     CHARGE_COLUMNS,
     GRANT_COLUMNS,
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from booking_credits.ledger.account import AccountRecord, Outcome
     from booking_credits.ledger.announcements import Obligation
     from booking_credits.ledger.charges import Charge, LineKey
-    from booking_credits.ledger.entries import GrantRecord
     from booking_credits.postgres.pool import Connection
 
 Row: TypeAlias = tuple[object, ...]
@@ -159,15 +161,17 @@ class LedgerWriter:
         for (account_id, grant_id), before in sorted(
             self._grants.items(), key=lambda item: item[0]
         ):
-            after = self._records[account_id].grants[grant_id]
-            if before == after:
+            record = self._records[account_id]
+            after = record.grants.get(grant_id)
+            if before == after and before is not None:
                 continue
-            if before is not None and before.grant == after.grant:
+            if before is not None and after is not None and before.grant == after.grant:
                 moved.append((account_id, grant_id, *buckets_row(after.buckets)))
                 continue
-            if before is not None:
+            known = GrantRecord(record.gone[grant_id], Buckets()) if after is None else after
+            if before is not None or known.grant.source == STANDING:
                 dropped.append((account_id, grant_id))
-            added.append(grant_row(account_id, after))
+            added.append(grant_row(account_id, known, gone=after is None))
         await _execute(connection, "update_buckets", moved)
         await _execute(connection, "delete_grants", dropped)
         await _copy(connection, "grants", GRANT_COLUMNS, added)
@@ -213,6 +217,7 @@ def _account_row(record: AccountRecord) -> Row:
         numbers.sequence,
         *numbers.last,
         record.present,
+        "\n".join(record.monthly),
     )
 
 

@@ -86,5 +86,5 @@ order by c.account_id, c.starts_at, c.booking_id, c.line_no
 -- name: issued_to_accounts
 -- What each grant was for and how much it has issued. $1 account.
 select account_id, grant_id, unit, from_at, quantity, granted
-from grants where account_id = any($1::text[])
+from grants where account_id = any($1::text[]) and not gone
 order by account_id, grant_id

@@ -46,7 +46,8 @@ insert into accounts (account_id) select unnest($1::text[]) on conflict do nothi
 -- name: lock_accounts
 -- Hold accounts until the end of the transaction, in an order that cannot deadlock. $1 account.
 select account_id, fact_no, entry_no, sequence, last_balance_changed, last_overage_detected,
-    last_coverage_decided, last_request_rejected, last_credits_expiring, last_period_closed, present
+    last_coverage_decided, last_request_rejected, last_credits_expiring, last_period_closed, present,
+    monthly
 from accounts where account_id = any($1::text[])
 order by account_id
 for update
@@ -54,7 +55,8 @@ for update
 -- name: look_at_accounts
 -- What lock_accounts reads, for whoever changes nothing. $1 account.
 select account_id, fact_no, entry_no, sequence, last_balance_changed, last_overage_detected,
-    last_coverage_decided, last_request_rejected, last_credits_expiring, last_period_closed, present
+    last_coverage_decided, last_request_rejected, last_credits_expiring, last_period_closed, present,
+    monthly
 from accounts where account_id = any($1::text[])
 order by account_id
 
@@ -128,6 +130,18 @@ from unnest($1::text[], $2::timestamptz[]) as w (account_id, at)
 join grants_on_record as g
     on g.account_id = w.account_id and g.to_at <= w.at and g.available > 0
 
+-- name: lines_within
+-- The first lines that start in a window. $1 account, $2 from, $3 to, $4 how many and those that
+-- start with the last.
+select w.ordinality - 1 as question, c.account_id, c.booking_id, c.starts_at
+from unnest($1::text[], $2::timestamptz[], $3::timestamptz[])
+with ordinality as w (account_id, from_at, to_at)
+cross join lateral (
+    select account_id, booking_id, starts_at from charges
+    where account_id = w.account_id and starts_at >= w.from_at and starts_at < w.to_at
+    order by starts_at fetch first $4 rows with ties
+) as c
+
 -- name: bookings_due_by
 -- Bookings with a line that time changes by an instant. $1 account, $2 at.
 select distinct c.account_id, c.booking_id
@@ -193,7 +207,8 @@ from facts as f where f.account_id = any($1::text[]) and f.subject <> 'clock'
 order by f.account_id, f.fact_no
 
 -- name: update_accounts
--- $1 account, $2 fact_no, $3 entry_no, $4 sequence, $5 to $10 last of each kind, $11 present.
+-- $1 account, $2 fact_no, $3 entry_no, $4 sequence, $5 to $10 last of each kind, $11 present,
+-- $12 the subjects of what is given monthly, one a line.
 update accounts as a
 set fact_no = w.fact_no, entry_no = w.entry_no, sequence = w.sequence,
     last_balance_changed = w.last_balance_changed,
@@ -201,13 +216,15 @@ set fact_no = w.fact_no, entry_no = w.entry_no, sequence = w.sequence,
     last_coverage_decided = w.last_coverage_decided,
     last_request_rejected = w.last_request_rejected,
     last_credits_expiring = w.last_credits_expiring,
-    last_period_closed = w.last_period_closed, present = w.present
+    last_period_closed = w.last_period_closed, present = w.present,
+    monthly = string_to_array(w.monthly, E'\n')
 from unnest(
     $1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::timestamptz[]
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::timestamptz[], $12::text[]
 ) as w (
     account_id, fact_no, entry_no, sequence, last_balance_changed, last_overage_detected,
-    last_coverage_decided, last_request_rejected, last_credits_expiring, last_period_closed, present
+    last_coverage_decided, last_request_rejected, last_credits_expiring, last_period_closed, present,
+    monthly
 )
 where a.account_id = w.account_id
 

@@ -1,0 +1,223 @@
+"""Standing grants: rules that yield one grant for each period.
+
+Credits given monthly yield one for each of the account's months, an allotment one for each of its
+billing periods. The first is there as soon as its rule is known, as credits given once would be.
+Any other comes into being at its start, once the clock has posted that, or earlier while a line
+that stands falls into its window: so a booking for next month finds next month's credits. That
+depends on the facts alone and not on their order.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from booking_credits.ledger.calendars import midnight
+from booking_credits.ledger.facts import CreditsGranted
+from booking_credits.ledger.grants import Grant, names_in, period_grant_id
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator, Sequence
+    from datetime import date, datetime
+
+    from booking_credits.ledger.calendars import Calendar, Period, Timeline
+    from booking_credits.ledger.facts import Fact, Scope, StandingAllotment
+
+
+STANDING: Final = "standing"
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """What a rule gives for the periods that run in `[from_at, until)`."""
+
+    from_at: datetime
+    until: datetime | None
+    unit: str
+    quantity: int | None
+    scope: Scope
+    priority: int
+    paid: bool = False
+    plan_line: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodGrant:
+    """The grant of one period; one of the id `replaced_by` takes its place."""
+
+    grant: Grant
+    period_start: datetime
+    is_first: bool
+    replaced_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StandingGrant:
+    """A rule: the names of its grants, its periods, what it gives in order of time, and its end."""
+
+    names: tuple[str, ...]
+    calendar: Calendar
+    issues: tuple[Issue, ...]
+    ends_at: datetime | None
+
+    @property
+    def from_at(self) -> datetime:
+        """From when on it gives anything."""
+        return self.issues[0].from_at
+
+    def grants(self, after: datetime | None, through: datetime) -> Iterator[PeriodGrant]:
+        """Yield the grants that begin in `(after, through]`, in order (None: from ever)."""
+        period = self.calendar.period_at(self._begin(after))
+        while period.start <= through and not self._is_over(period):
+            given = self._grant_of(period)
+            if given is not None and _is_within(given.grant.from_at, after, through):
+                yield given
+            period = self.calendar.period_at(period.end)
+
+    def grant_on(self, period_start: date) -> PeriodGrant | None:
+        """Return the grant of the period that begins on a local date."""
+        period = self.calendar.period_on(period_start)
+        return self._grant_of(period) if period.start_date == period_start else None
+
+    def next_start(self, present: datetime | None) -> datetime | None:
+        """Return when the clock brings the next grant; None: it brings no more."""
+        period = self.calendar.period_at(self._begin(present))
+        while not self._is_over(period):
+            given = self._grant_of(period)
+            if given is not None and not given.is_first:
+                from_at = given.grant.from_at
+                if present is None or from_at > present:
+                    return from_at
+            period = self.calendar.period_at(period.end)
+        return None
+
+    def _begin(self, after: datetime | None) -> datetime:
+        return self.from_at if after is None else max(self.from_at, after)
+
+    def _is_over(self, period: Period) -> bool:
+        ends = (self.ends_at, self.issues[-1].until)
+        return any(end is not None and end <= period.start for end in ends)
+
+    def _grant_of(self, period: Period) -> PeriodGrant | None:
+        """Give for a period what the rule first says within it."""
+        issue = next((i for i in self.issues if i.until is None or i.until > period.start), None)
+        if issue is None:
+            return None
+        from_at = max(period.start, issue.from_at)
+        to_at = period.end if self.ends_at is None else min(period.end, self.ends_at)
+        if from_at >= to_at:
+            return None
+        grant = Grant(
+            period_grant_id(*self.names, period.start_date),
+            issue.unit,
+            issue.quantity,
+            from_at,
+            to_at,
+            issue.scope,
+            issue.priority,
+            issue.paid,
+            source=STANDING,
+        )
+        is_first = period.start <= self.from_at
+        return PeriodGrant(grant, period.start, is_first, _replacing(issue, period))
+
+
+def _is_within(instant: datetime, after: datetime | None, through: datetime) -> bool:
+    return instant <= through and (after is None or instant > after)
+
+
+def _replacing(issue: Issue, period: Period) -> str | None:
+    if issue.plan_line is None:
+        return None
+    return period_grant_id("plan", *issue.plan_line, period.start_date)
+
+
+def is_standing(fact: Fact) -> bool:
+    """Say whether a fact is a standing grant rather than a grant."""
+    return isinstance(fact, CreditsGranted) and fact.recurrence == "monthly"
+
+
+def standing_grants(facts: Iterable[Fact], timeline: Timeline) -> tuple[StandingGrant, ...]:
+    """Return the rules that an account's facts and terms lay down."""
+    monthly = [f for f in facts if isinstance(f, CreditsGranted) and f.recurrence == "monthly"]
+    months = timeline.months() if monthly else timeline.calendar
+    return (*(_given_monthly(fact, timeline, months) for fact in monthly), *_allotted(timeline))
+
+
+def _given_monthly(fact: CreditsGranted, timeline: Timeline, months: Calendar) -> StandingGrant:
+    """Credits given monthly count from when they were granted, unless they are backdated."""
+    asked_from = fact.valid_from or fact.occurred_at
+    from_at = asked_from if fact.backdated else max(asked_from, fact.occurred_at)
+    ends_at = None
+    if fact.end_date is not None:
+        ends_at = midnight(fact.end_date + timedelta(days=1), timeline.zone_on(fact.end_date))
+    issue = Issue(from_at, None, fact.unit, fact.quantity, fact.scope, fact.priority, fact.paid)
+    return StandingGrant((STANDING, fact.grant_id), months, (issue,), ends_at)
+
+
+def _allotted(timeline: Timeline) -> list[StandingGrant]:
+    """Make a rule of each name and unit allotted, of what one term after the other says of it."""
+    if not any(terms.allotments for terms in timeline.terms):
+        return []
+    days = (timeline.period_from(terms.from_date).start for terms in timeline.terms)
+    starts = list(accumulate(days, max))
+    issues: dict[tuple[str, str], list[Issue]] = {}
+    for terms, from_at, until in zip(timeline.terms, starts, [*starts[1:], None], strict=True):
+        for allotment in terms.allotments:
+            if from_at != until:
+                held = issues.setdefault((allotment.name, allotment.unit), [])
+                held.append(_issue(allotment, from_at, until))
+    return [
+        StandingGrant(("allotment", *names), timeline.calendar, tuple(held), None)
+        for names, held in sorted(issues.items())
+    ]
+
+
+def _issue(allotment: StandingAllotment, from_at: datetime, until: datetime | None) -> Issue:
+    return Issue(
+        from_at,
+        until,
+        allotment.unit,
+        allotment.quantity,
+        allotment.scope,
+        allotment.priority,
+        plan_line=allotment.plan_line,
+    )
+
+
+def unit_of(grant_id: str, standing: Iterable[StandingGrant]) -> str:
+    """Find the unit of a period's grant that is no more; an allotment's id holds it."""
+    kind, name, *rest = names_in(grant_id)
+    if kind == "allotment":
+        return rest[0]
+    return next(rule.issues[0].unit for rule in standing if rule.names == (kind, name))
+
+
+def grants_in_being(
+    standing: Iterable[StandingGrant],
+    others: Container[str],
+    present: datetime | None,
+    starts: Sequence[datetime],
+) -> dict[str, Grant]:
+    """Return the grants that exist, given the ids of all other grants and the lines' starts.
+
+    This is the definition; `issuance` reaches the same by small steps. `starts` are sorted.
+    """
+    grants: dict[str, Grant] = {}
+    for rule in standing:
+        latest = max(rule.from_at, present or rule.from_at, *starts[-1:])
+        for given in rule.grants(None, latest):
+            grant = given.grant
+            has_begun = given.is_first or (present is not None and grant.from_at <= present)
+            if (has_begun or falls_into(grant, starts)) and given.replaced_by not in others:
+                grants[grant.grant_id] = grant
+    return grants
+
+
+def falls_into(grant: Grant, starts: Sequence[datetime]) -> bool:
+    """Say whether one of some sorted starts lies in a grant's window."""
+    place = bisect_left(starts, grant.from_at)
+    return place < len(starts) and grant.is_valid_at(starts[place])

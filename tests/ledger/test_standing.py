@@ -1,0 +1,165 @@
+"""Standing grants: which grants of their periods are there, and what each is like."""
+
+import pytest
+
+from booking_credits.ledger.account import AccountRecord
+from booking_credits.ledger.facts import AccountDescribed, Fact
+from builders import (
+    ACCOUNT,
+    a_book,
+    a_booking,
+    a_cancellation,
+    a_grant,
+    a_line,
+    a_record,
+    a_renewal,
+    a_standing_allotment,
+    an_account,
+    an_allotment,
+    at,
+    post,
+    time_passed,
+)
+
+BERLIN = "Europe/Berlin"
+MARCH, APRIL = "allotment/allowance/credit/2026-03-01", "allotment/allowance/credit/2026-04-01"
+IN_APRIL = a_booking("easter", a_line(starts="2026-04-05 10:00", costs={"credit": 5}))
+
+
+def _opened(*quantities: int | None, since: str = "2026-03-10", **terms: str) -> AccountDescribed:
+    allotments = [a_standing_allotment(quantity) for quantity in quantities]
+    return an_account(since=since, policy="tenant", allotments=allotments, **terms)  # type: ignore[arg-type]
+
+
+def _windows(record: AccountRecord) -> dict[str, list[object]]:
+    return {i: [r.grant.from_at, r.grant.to_at] for i, r in record.grants.items()}
+
+
+def test_the_running_period_gives_its_whole_quantity_at_once() -> None:
+    """An account opened in mid cycle has all of it, for what starts from its opening on."""
+    record = a_record(_opened(500))
+    assert {MARCH: [at("2026-03-10 00:00"), at("2026-04-01 00:00")]} == _windows(record)
+    assert 500 == record.balances["credit"].available
+
+
+def test_the_clock_brings_the_grant_of_a_period_that_begins() -> None:
+    """Unused is lost, and skipped periods are issued with their true windows."""
+    record = a_record(_opened(500))
+    (outcome,) = post(record, [time_passed("2026-05-01 00:00")])
+    assert [APRIL, "allotment/allowance/credit/2026-05-01"] == sorted(
+        record.grants.keys() - {MARCH}
+    )
+    assert [at("2026-04-01 00:00"), at("2026-05-01 00:00")] == _windows(record)[APRIL]
+    assert (500, 1000) == (
+        record.balances["credit"].available,
+        record.balances["credit"].expired,
+    )
+    assert at("2026-06-01 00:00") == outcome.next_start
+
+
+def test_a_booking_for_next_period_finds_that_periods_grant() -> None:
+    """And where it goes, the grant goes with it; nobody can see that it was there."""
+    record = a_record(_opened(500), IN_APRIL)
+    assert {MARCH, APRIL} == record.grants.keys()
+    assert 5 == record.grants[APRIL].buckets.held
+
+    post(record, [a_cancellation("easter")])
+    assert {MARCH} == record.grants.keys()
+    assert 500 == record.balances["credit"].granted
+
+
+def test_a_grant_stays_while_another_line_falls_into_its_window() -> None:
+    """The last of them takes it along."""
+    record = a_record(_opened(500), IN_APRIL)
+    later = a_booking("later", a_line(starts="2026-04-20 10:00", costs={"credit": 5}))
+    post(record, [later, a_cancellation("easter")])
+    assert {MARCH, APRIL} == record.grants.keys()
+
+
+def test_a_period_that_has_begun_keeps_its_grant() -> None:
+    """Whatever its lines do."""
+    record = a_record(_opened(500), IN_APRIL, time_passed("2026-04-01 00:00"))
+    post(record, [a_cancellation("easter")])
+    assert {MARCH, APRIL} == record.grants.keys()
+
+
+@pytest.mark.parametrize(("quantity", "expected"), [(800, (500, 800)), (None, (500, None))])
+def test_another_quantity_holds_from_the_next_period_on(
+    quantity: int | None, expected: tuple[int | None, int | None]
+) -> None:
+    """The running period keeps what it was given."""
+    record = a_record(
+        _opened(500), _opened(quantity, since="2026-03-20"), time_passed("2026-04-01 00:00")
+    )
+    assert expected == tuple(record.grants[i].grant.quantity for i in (MARCH, APRIL))
+
+
+def test_what_is_allotted_no_more_ends_with_the_running_period() -> None:
+    """An account that is described without it has it until the period's end."""
+    record = a_record(_opened(500), _opened(since="2026-03-20"), time_passed("2026-06-01 00:00"))
+    assert {MARCH} == record.grants.keys()
+
+
+def test_an_annual_cycle_gives_once_for_the_year() -> None:
+    """So it accumulates: what January leaves is there in December."""
+    record = a_record(_opened(500, cycle="year"), time_passed("2026-12-01 00:00"))
+    window = [at("2026-03-10 00:00"), at("2027-01-01 00:00")]
+    assert {"allotment/allowance/credit/2026-01-01": window} == _windows(record)
+
+
+def test_where_the_cycle_changes_the_running_grant_keeps_its_end() -> None:
+    """The next one begins there, whole."""
+    record = a_record(
+        _opened(500),
+        _opened(500, since="2026-03-20", cycle="quarter"),
+        time_passed("2026-07-01 00:00"),
+    )
+    assert {
+        MARCH: [at("2026-03-10 00:00"), at("2026-04-01 00:00")],
+        APRIL: [at("2026-04-01 00:00"), at("2026-07-01 00:00")],
+        "allotment/allowance/credit/2026-07-01": [at("2026-07-01 00:00"), at("2026-10-01 00:00")],
+    } == _windows(record)
+
+
+def test_monthly_coins_end_with_the_local_day_of_their_end() -> None:
+    """The end date cuts the last month; the months are the account's, whatever its cycle."""
+    account = an_account(zone=BERLIN, cycle="quarter")
+    coins = a_grant("coins", granted="2026-03-10 12:00", monthly=True, ends_on="2026-04-15")
+    record = a_record(account, coins, time_passed("2026-08-01 00:00"))
+    assert {
+        "standing/coins/2026-03-01": [at("2026-03-10 12:00"), at("2026-04-01 00:00", BERLIN)],
+        "standing/coins/2026-04-01": [
+            at("2026-04-01 00:00", BERLIN),
+            at("2026-04-16 00:00", BERLIN),
+        ],
+    } == _windows(record)
+
+
+@pytest.mark.parametrize("renewal_first", [True, False])
+def test_a_renewal_replaces_what_is_allotted_for_its_period(*, renewal_first: bool) -> None:
+    """Both may run, in whatever order one learns of them."""
+    allotment = a_standing_allotment(500, plan_line=("hot-desk", "base"))
+    facts: list[Fact] = [
+        an_account(since="2026-03-01", policy="tenant", allotments=[allotment]),
+        a_renewal(an_allotment(700, unit="credit"), period="2026-03-01"),
+    ]
+    if renewal_first:
+        facts.reverse()
+    record = a_record(*facts)
+    assert {"plan/hot-desk/base/2026-03-01"} == record.grants.keys()
+    assert 700 == record.balances["credit"].granted
+
+
+def test_an_account_that_was_opened_late_has_the_grants_it_would_have_had() -> None:
+    """What the present has passed already is issued with the fact."""
+    opened, passed = _opened(500), time_passed("2026-05-02 00:00")
+    assert _windows(a_record(opened, passed)) == _windows(a_record(passed, opened))
+
+
+def test_the_next_start_is_that_of_the_first_grant_to_come() -> None:
+    """The clock has to know it from every fact but those about bookings."""
+    record = AccountRecord(ACCOUNT, a_book())
+    coins = a_grant("coins", granted="2026-03-10 12:00", monthly=True)
+    opened, given = post(record, [_opened(500, cycle="year"), coins])
+    assert at("2027-01-01 00:00") == opened.next_start
+    assert at("2026-04-01 00:00") == given.next_start
