@@ -25,7 +25,7 @@ from booking_credits.ledger.settlement import settle
 from booking_credits.outbox.rendering import render
 from booking_credits.policy_file import load_policies
 from booking_credits.postgres.audit import StoredFact
-from booking_credits.posting.batch import Arrival
+from booking_credits.posting.batch import CLOCK_SOURCE, Arrival
 from booking_credits.verify.verification import verify
 from journey.load import Event
 from journey.stage import Stage
@@ -86,7 +86,7 @@ def _check_facts(
     on_record = {
         fact.event_id: (fact.account_id, _read(fact, book))
         for fact in stored
-        if fact.type != "time-passed"
+        if fact.source != CLOCK_SOURCE
     }
     assert [] == sorted(told.keys() - on_record.keys())
     assert told == on_record

@@ -62,7 +62,7 @@ async def test_a_worker_that_is_asked_to_stop_finishes_what_it_has_in_hand(stage
     worker.send(signal.SIGTERM)
     worker.send(signal.SIGCONT)
     await _leave(worker)
-    posted = await stage.fetch("select count(*) from facts where type <> 'time-passed'")
+    posted = await stage.fetch("select count(*) from facts where source <> 'booking-credits/clock'")
     assert 0 < posted[0][0] < len({event.event_id for event in load})
     assert [] == worker.logged("service_stopped_late")
     stage.start_worker()

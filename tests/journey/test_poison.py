@@ -34,7 +34,7 @@ async def test_poison_in_a_batch_of_a_thousand_harms_no_neighbour(narrow_stage: 
     expected = [(reason, event.record.value) for reason, event in poison]
     assert expected == [(row["reason"], row["value"]) for row in letters]
     batches = await narrow_stage.fetch(
-        "select distinct recorded_at from facts where type <> 'time-passed'"
+        "select distinct recorded_at from facts where source <> 'booking-credits/clock'"
     )
     assert 1 == len(batches)
     assert sorted(reason for reason, _ in poison) == sorted(
