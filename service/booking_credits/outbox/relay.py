@@ -13,6 +13,7 @@ from collections import Counter
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from random import sample
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -175,7 +176,9 @@ class Relay:
             self._lead_next_at = 0.0
         if time.monotonic() < self._lead_next_at:
             return
-        for shard in sorted(self._shards - self.state.led):
+        # In an order of its own, so that relays that start together share them.
+        left = sorted(self._shards - self.state.led)
+        for shard in sample(left, len(left)):
             if await self._queue.lead(shard):
                 self.state.led.add(shard)
         self._lead_next_at = time.monotonic() + _LEAD_EVERY_SECONDS
