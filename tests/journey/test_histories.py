@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 Json: TypeAlias = dict[str, Any]
 
 FOLDER = Path(__file__).parents[1] / "histories"
+NAMES = sorted(f.name.partition(".")[0] for f in FOLDER.glob("*.published.jsonl"))
 HEADERS = [("content-type", b"application/cloudevents+json")]
 # That nothing of the file is on its way any more: read, due, or to be published.
 QUIET = """
@@ -41,9 +42,7 @@ select min(at) from (
 """
 
 
-@pytest.mark.parametrize(
-    "name", ["a-coins-given-once", "b-500-credits", "b-credits-and-card", "c-pack-bought-later"]
-)
+@pytest.mark.parametrize("name", NAMES)
 async def test_the_service_publishes_what_simulating_says(
     settings: Settings, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

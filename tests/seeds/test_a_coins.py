@@ -90,6 +90,31 @@ def test_coins_given_once_that_are_left_expire_after_twelve_months() -> None:
     assert (0, 1000) == (remaining(record, "coin"), record.balances["coin"].expired)
 
 
+def test_monthly_coins_begin_anew_by_themselves() -> None:
+    """What March leaves is lost, and April has its own without anyone doing anything."""
+    monthly = a_grant("coins", 5000, granted="2026-03-01 00:00", monthly=True)
+    record = a_record(monthly, a_booking(), time_passed("2026-04-01 00:00"), book=BOOK)
+    assert (1000, 5000, 4000) == (
+        used(record, "coin"),
+        remaining(record, "coin"),
+        record.balances["coin"].expired,
+    )
+
+
+def test_an_end_date_stops_monthly_coins() -> None:
+    """Coins that end with April pay on its last day, and there are none for May."""
+    monthly = a_grant("coins", 5000, granted="2026-03-01 00:00", monthly=True, ends_on="2026-04-30")
+    facts: list[Fact] = [
+        monthly,
+        a_booking("april", a_line(starts="2026-04-30 23:00")),
+        a_booking("may", a_line(starts="2026-05-01 00:00")),
+        time_passed("2026-05-01 00:00"),
+    ]
+    record = a_record(*facts, book=BOOK)
+    assert (NOTHING, WHOLE) == (uncovered(record, "april"), uncovered(record, "may"))
+    assert 0 == remaining(record, "coin")
+
+
 def test_a_plan_gives_its_coins_by_itself() -> None:
     """A renewal of the billing plan is all that it takes."""
     record = a_record(a_renewal(an_allotment(5000)), a_booking(), book=BOOK)

@@ -6,7 +6,7 @@ import pytest
 
 from booking_credits.ledger.announcements import CoverageDecided
 from booking_credits.ledger.charges import NOTHING, WHOLE, Fraction
-from booking_credits.ledger.facts import Channel, Fact, Line
+from booking_credits.ledger.facts import Channel, Cycle, Fact, Line
 from builders import (
     a_book,
     a_booking,
@@ -15,6 +15,7 @@ from builders import (
     a_line,
     a_record,
     a_renewal,
+    a_standing_allotment,
     an_account,
     an_allotment,
     post,
@@ -33,6 +34,46 @@ def test_credits_pay_without_money() -> None:
     """What credits cover is never owed in cash."""
     record = a_record(_renewal(500), _books("room", 200), _cycle_ends(), book=BOOK)
     assert (500 - 200, []) == (record.balances["credit"].expired, owed(record))
+
+
+@pytest.mark.parametrize(
+    ("cycle", "ends"),
+    [("month", "2026-02-01"), ("quarter", "2026-04-01"), ("year", "2027-01-01")],
+)
+def test_an_allotment_comes_with_every_cycle(cycle: Cycle, ends: str) -> None:
+    """What administrators configure for a tenant refreshes by itself as the cycle ends."""
+    tenant = an_account(
+        policy="tenant", cycle=cycle, allotments=[a_standing_allotment(500)], since="2026-01-01"
+    )
+    january = a_booking("room", _room(200, "2026-01-10 10:00"), occurred="2026-01-02 09:00")
+    record = a_record(tenant, january, book=BOOK)
+    assert 300 == remaining(record, "credit")
+    post(record, [time_passed(f"{ends} 00:00")])
+    assert (500, 300) == (remaining(record, "credit"), record.balances["credit"].expired)
+
+
+def test_the_cadence_can_be_changed() -> None:
+    """From monthly to quarterly: the running month ends as it was, then 500 are for a quarter."""
+    allotments = [a_standing_allotment(500)]
+    monthly = an_account(policy="tenant", since="2026-03-01", allotments=allotments)
+    quarterly = an_account(
+        policy="tenant", since="2026-03-15", cycle="quarter", allotments=allotments
+    )
+    record = a_record(monthly, quarterly, time_passed("2026-04-01 00:00"), book=BOOK)
+    june = a_booking("june", _room(500, "2026-06-30 23:00"))
+    july = a_booking("july", _room(500, "2026-07-01 00:00"))
+    post(record, [june, july, time_passed("2026-07-01 00:00")])
+    assert (NOTHING, NOTHING) == (uncovered(record, "june"), uncovered(record, "july"))
+    assert 1500 == record.balances["credit"].granted
+
+
+def test_a_new_tenant_gets_credits_by_itself() -> None:
+    """Who moves in on the tenth has the month's 500 at once, and 500 again on the first."""
+    tenant = an_account(policy="tenant", since="2026-03-10", allotments=[a_standing_allotment(500)])
+    record = a_record(tenant, book=BOOK)
+    assert 500 == remaining(record, "credit")
+    post(record, [time_passed("2026-04-01 00:00")])
+    assert (500, 500) == (remaining(record, "credit"), record.balances["credit"].expired)
 
 
 def test_unused_credits_do_not_roll_over() -> None:
