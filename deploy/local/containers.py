@@ -16,7 +16,6 @@ from aiokafka.errors import KafkaError
 from docker.errors import DockerException
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.docker_client import DockerClient
 
 from local.kafka import Kafka, has_broker
 from local.postgres import Postgres, StopMode
@@ -43,14 +42,11 @@ class _Server:
         ports: tuple[int, int],
         environment: Mapping[str, str],
         *command: str,
-        may_pull: bool,
     ) -> None:
         """Start it; UnavailableError says why it cannot be had."""
         inside, outside = ports
         _require_engine()
         try:
-            if not may_pull:
-                DockerClient().client.images.get(image)
             self._container = DockerContainer(image, env=dict(environment))
             # What testcontainers offers would publish it to the network.
             self._container.ports[str(inside)] = ("127.0.0.1", outside)  # type: ignore[assignment]
@@ -100,16 +96,12 @@ class ContainerKafka(Kafka):
 
     controllable = True
 
-    def __init__(self, *, may_pull: bool) -> None:
-        """Start it and wait until it serves; UnavailableError says why it cannot be had.
-
-        Args:
-            may_pull: whether its image may be pulled, which takes a while.
-        """
+    def __init__(self) -> None:
+        """Start it and wait until it serves; UnavailableError says why it cannot be had."""
         port = free_port()
         super().__init__(f"127.0.0.1:{port}", "Apache Kafka in a container")
         environment = _kafka_environment(port)
-        self._server = _Server(KAFKA_IMAGE, (9092, port), environment, may_pull=may_pull)
+        self._server = _Server(KAFKA_IMAGE, (9092, port), environment)
         self._wait()
 
     @property
@@ -161,12 +153,11 @@ class ContainerPostgres(Postgres):
 
     controllable = True
 
-    def __init__(self, *, durable: bool, may_pull: bool) -> None:
+    def __init__(self, *, durable: bool) -> None:
         """Start it and wait until it serves; UnavailableError says why it cannot be had.
 
         Args:
             durable: whether a commit waits until the disk has it.
-            may_pull: whether its image may be pulled, which takes a while.
         """
         port, password = free_port(), secrets.token_hex(16)
         dsn = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
@@ -175,9 +166,7 @@ class ContainerPostgres(Postgres):
         options += [] if durable else ["fsync=off", "full_page_writes=off"]
         command = ["postgres", *(f"--{option}" for option in options)]
         environment = {"POSTGRES_PASSWORD": password}
-        self._server = _Server(
-            POSTGRES_IMAGE, (5432, port), environment, *command, may_pull=may_pull
-        )
+        self._server = _Server(POSTGRES_IMAGE, (5432, port), environment, *command)
         self._wait()
 
     def start(self) -> None:

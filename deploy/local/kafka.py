@@ -161,12 +161,12 @@ class InMemoryKafka(Kafka):
 
 
 async def has_broker(bootstrap_servers: str) -> bool:
-    """Say whether a cluster has a broker that answers."""
+    """Say whether a cluster has a broker that answers, and knows who leads it."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=5_000)
     with contextlib.suppress(KafkaError, TimeoutError):
         await admin.start()
         cluster = await admin.describe_cluster()
         await admin.close()
-        return bool(cluster["brokers"])
+        return cluster["controller_id"] in {broker["node_id"] for broker in cluster["brokers"]}
     await admin.close()
     return False

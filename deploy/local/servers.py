@@ -1,8 +1,7 @@
 """The one place that decides which Kafka and which Postgres is used on this machine.
 
-One that is given by its address comes first; then a container, where an engine has the image; then
-a process. Instead of an address the word "container" or "process" asks for just that, and a
-container's image may then be pulled.
+One that is given by its address comes first; then a process; then a container. Instead of an
+address the word "process" or "container" asks for just that.
 """
 
 import logging
@@ -25,23 +24,21 @@ _PROCESS: Final = "process"
 _log = logging.getLogger(__name__)
 
 
-def find_kafka(*, allow_in_memory: bool = False, unasked: str = "") -> Kafka:
+def find_kafka(*, allow_in_memory: bool = False) -> Kafka:
     """Return the Kafka at BOOKING_CREDITS_TEST_KAFKA, or else start one.
 
     Blocks for seconds: from a coroutine, call it in a thread.
 
     Args:
         allow_in_memory: whether a stand-in will do where Apache Kafka cannot be had.
-        unasked: what to take where the variable says nothing.
 
     Raises:
         UnavailableError: there is none; the message says why.
     """
-    asked = os.environ.get("BOOKING_CREDITS_TEST_KAFKA") or unasked
+    asked = os.environ.get("BOOKING_CREDITS_TEST_KAFKA", "")
     if asked and asked not in {_CONTAINER, _PROCESS}:
         return Kafka(asked, "the Kafka that BOOKING_CREDITS_TEST_KAFKA names")
-    container = partial(ContainerKafka, may_pull=asked == _CONTAINER)
-    sources: Sources[Kafka] = {_CONTAINER: container, _PROCESS: ApacheKafka}
+    sources: Sources[Kafka] = {_PROCESS: ApacheKafka, _CONTAINER: ContainerKafka}
     try:
         return _first(sources, asked)
     except UnavailableError as reason:
@@ -51,24 +48,23 @@ def find_kafka(*, allow_in_memory: bool = False, unasked: str = "") -> Kafka:
         return InMemoryKafka()
 
 
-def find_postgres(*, durable: bool, unasked: str = "") -> Postgres:
+def find_postgres(*, durable: bool) -> Postgres:
     """Return the Postgres at BOOKING_CREDITS_TEST_POSTGRES, or else start one.
 
     Blocks for seconds: from a coroutine, call it in a thread.
 
     Args:
         durable: whether a server started here keeps commits through a crash of the machine.
-        unasked: what to take where the variable says nothing.
 
     Raises:
         UnavailableError: there is none; the message says why.
     """
-    asked = os.environ.get("BOOKING_CREDITS_TEST_POSTGRES") or unasked
+    asked = os.environ.get("BOOKING_CREDITS_TEST_POSTGRES", "")
     if asked and asked not in {_CONTAINER, _PROCESS}:
         return Postgres(asked, "the Postgres that BOOKING_CREDITS_TEST_POSTGRES names")
     sources: Sources[Postgres] = {
-        _CONTAINER: partial(ContainerPostgres, durable=durable, may_pull=asked == _CONTAINER),
         _PROCESS: partial(LocalPostgres, durable=durable),
+        _CONTAINER: partial(ContainerPostgres, durable=durable),
     }
     return _first(sources, asked)
 

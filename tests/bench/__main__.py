@@ -51,8 +51,8 @@ def main() -> int:
             ThreadPoolExecutor() as starts,
             screen.status("Starting Kafka and Postgres"),
         ):
-            kafka_start = starts.submit(find_kafka, unasked="process")
-            postgres_start = starts.submit(find_postgres, durable=True, unasked="process")
+            kafka_start = starts.submit(find_kafka)
+            postgres_start = starts.submit(find_postgres, durable=True)
         with kafka_start.result() as kafka, postgres_start.result() as postgres:
             servers = Servers(kafka, postgres)
             scale = QUICK if arguments.quick else FULL
