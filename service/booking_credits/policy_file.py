@@ -76,6 +76,7 @@ class _Version(_Table):
     expiry_notice_days: Annotated[int, Field(ge=1, le=366)] | None = None
     close_grace_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 72
     shortfall: Fallback | None = None
+    issue: Literal["cycle", "month"] = "cycle"
 
 
 class _File(_Table):

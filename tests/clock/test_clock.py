@@ -15,7 +15,17 @@ from booking_credits.outbox.rendering import render
 from booking_credits.postgres.pool import Pool, open_pool
 from booking_credits.posting.batch import Batch, Posted
 from booking_credits.posting.post import Poster
-from builders import ACCOUNT, a_book, a_booking, a_line, a_renewal, an_allotment, at
+from builders import (
+    ACCOUNT,
+    a_book,
+    a_booking,
+    a_line,
+    a_renewal,
+    a_standing_allotment,
+    an_account,
+    an_allotment,
+    at,
+)
 from postgres.arrivals import arrivals
 
 BOOK = a_book(policy="packs")
@@ -64,6 +74,28 @@ async def test_what_is_due_is_posted_at_the_instant_it_was_due(pool: Pool, poste
 
     assert (2, 0) == posted
     assert STARTS == await _passed(pool)
+
+
+async def test_a_standing_grant_has_the_clock_post_each_of_its_starts(
+    pool: Pool, poster: Poster
+) -> None:
+    """One after the other, however many the clock has missed, and no other account pays for it."""
+    tenant = an_account(since="2026-01-10", allotments=[a_standing_allotment()])
+    await poster.post(Batch(tuple(arrivals([tenant], "tenant"))))
+    clock = _clock(pool, poster, now="2026-04-02 00:00")
+
+    while await clock.post_due():
+        pass
+
+    grants = "select grant_id, available, expired from grants where account_id = 'tenant'"
+    assert [
+        ("allotment/allowance/credit/2026-01-01", 0, 500),
+        ("allotment/allowance/credit/2026-02-01", 0, 500),
+        ("allotment/allowance/credit/2026-03-01", 0, 500),
+        ("allotment/allowance/credit/2026-04-01", 500, 0),
+    ] == [tuple(row) for row in await pool.fetch(f"{grants} order by grant_id")]
+    due = await pool.fetch("select due_at from due where account_id = 'tenant' order by 1")
+    assert at("2026-05-01 00:00") in [due_at for (due_at,) in due]
 
 
 async def test_what_is_not_due_waits(pool: Pool, poster: Poster) -> None:

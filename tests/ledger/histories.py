@@ -84,11 +84,18 @@ _LATER_PACKS = replace(
     grant_order="paid_last",
 )
 _COINS_ONLY = replace(COINS, shortfall="deny")
-_LATER_TENANT = replace(TENANT, from_at=at("2026-03-03 00:00"), shortfall="deny")
+_LATER_TENANT = replace(TENANT, from_at=at("2026-03-03 00:00"), shortfall="deny", issue="month")
+_MONTHLY_TENANT = replace(TENANT, issue="month")
 _ON_ACCOUNT = replace(PACKS, shortfall="on_account")
 BOOKS: tuple[PolicyBook, ...] = (
     a_book(policy="coins"),
-    a_book(policy="tenant", cycle="quarter", zone="America/New_York", anchor="2025-12-05"),
+    a_book(
+        *(COINS, _MONTHLY_TENANT, PACKS),
+        policy="tenant",
+        cycle="quarter",
+        zone="America/New_York",
+        anchor="2026-01-05",
+    ),
     a_book(
         replace(PACKS, expiry_notice_days=1),
         *(COINS, TENANT),

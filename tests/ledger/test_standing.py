@@ -1,11 +1,14 @@
 """Standing grants: which grants of their periods are there, and what each is like."""
 
+from dataclasses import replace
+
 import pytest
 
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.facts import AccountDescribed, Fact
 from builders import (
     ACCOUNT,
+    TENANT,
     a_book,
     a_booking,
     a_cancellation,
@@ -105,6 +108,23 @@ def test_an_annual_cycle_gives_once_for_the_year() -> None:
     record = a_record(_opened(500, cycle="year"), time_passed("2026-12-01 00:00"))
     window = [at("2026-03-10 00:00"), at("2027-01-01 00:00")]
     assert {"allotment/allowance/credit/2026-01-01": window} == _windows(record)
+
+
+def test_a_policy_may_issue_by_the_month_what_lasts_for_the_year() -> None:
+    """Each can be used until the year ends; a booking in December finds those to come, too."""
+    book = a_book(replace(TENANT, issue="month"), policy="tenant")
+    christmas = a_booking("party", a_line(starts="2026-12-20 18:00", costs={"credit": 700}))
+    record = a_record(_opened(50, cycle="year"), time_passed("2026-04-02 00:00"), book=book)
+    months = ("2026-03-01", "2026-04-01")
+    assert {
+        "allotment/allowance/credit/month/" + month: [start, at("2027-01-01 00:00")]
+        for month, start in zip(
+            months, (at("2026-03-10 00:00"), at("2026-04-01 00:00")), strict=True
+        )
+    } == _windows(record)
+
+    post(record, [christmas])
+    assert 500 == record.balances["credit"].held
 
 
 def test_where_the_cycle_changes_the_running_grant_keeps_its_end() -> None:

@@ -30,7 +30,8 @@ class Policy:
     """The rules of a location or organisation, as in force from `from_at` (None: ever).
 
     `channel` is the ordinary way to pay what is owed, `shortfall` what becomes of what credits
-    leave uncovered where a booking says nothing of it (None: it is paid the ordinary way).
+    leave uncovered where a booking says nothing of it (None: it is paid the ordinary way),
+    `issue` how often an account's allotments are issued.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Policy:
     expiry_notice_days: int | None = None
     close_grace_hours: int = 72
     shortfall: Fallback | None = None
+    issue: Literal["cycle", "month"] = "cycle"
 
     @property
     def charges_in_booking_order(self) -> bool:

@@ -56,12 +56,16 @@ class PeriodGrant:
 
 @dataclass(frozen=True, slots=True)
 class StandingGrant:
-    """A rule: the names of its grants, its periods, what it gives in order of time, and its end."""
+    """A rule: the names of its grants, its periods, what it gives in order of time, and its end.
+
+    Its grants last as long as their periods, or as those of `lasting` that these lie in.
+    """
 
     names: tuple[str, ...]
     calendar: Calendar
     issues: tuple[Issue, ...]
-    ends_at: datetime | None
+    ends_at: datetime | None = None
+    lasting: Calendar | None = None
 
     @property
     def from_at(self) -> datetime:
@@ -107,7 +111,11 @@ class StandingGrant:
         if issue is None:
             return None
         from_at = max(period.start, issue.from_at)
-        to_at = period.end if self.ends_at is None else min(period.end, self.ends_at)
+        to_at = period.end
+        if self.lasting is not None:
+            to_at = max(to_at, self.lasting.period_at(period.start).end)
+        if self.ends_at is not None:
+            to_at = min(to_at, self.ends_at)
         if from_at >= to_at:
             return None
         grant = Grant(
@@ -158,22 +166,26 @@ def _given_monthly(fact: CreditsGranted, timeline: Timeline, months: Calendar) -
     return StandingGrant((STANDING, fact.grant_id), months, (issue,), ends_at)
 
 
-def _allotted(timeline: Timeline) -> list[StandingGrant]:
-    """Make a rule of each name and unit allotted, of what one term after the other says of it."""
+def _allotted(timeline: Timeline) -> Iterator[StandingGrant]:
+    """Make a rule of each name and unit allotted, of what one term after the other says of it.
+
+    Where the policy in force issues monthly, each month's grant lasts to the billing period's end.
+    """
     if not any(terms.allotments for terms in timeline.terms):
-        return []
+        return
     days = (timeline.period_from(terms.from_date).start for terms in timeline.terms)
     starts = list(accumulate(days, max))
-    issues: dict[tuple[str, str], list[Issue]] = {}
+    issues: dict[tuple[str, ...], list[Issue]] = {}
     for terms, from_at, until in zip(timeline.terms, starts, [*starts[1:], None], strict=True):
+        rhythm = ("month",) if timeline.policy_at(from_at).issue == "month" else ()
         for allotment in terms.allotments:
             if from_at != until:
-                held = issues.setdefault((allotment.name, allotment.unit), [])
+                held = issues.setdefault((allotment.name, allotment.unit, *rhythm), [])
                 held.append(_issue(allotment, from_at, until))
-    return [
-        StandingGrant(("allotment", *names), timeline.calendar, tuple(held), None)
-        for names, held in sorted(issues.items())
-    ]
+    cycle, months = timeline.calendar, timeline.months()
+    for names, held in sorted(issues.items()):
+        calendar, lasting = (months, cycle) if len(names) > 2 else (cycle, None)
+        yield StandingGrant(("allotment", *names), calendar, tuple(held), lasting=lasting)
 
 
 def _issue(allotment: StandingAllotment, from_at: datetime, until: datetime | None) -> Issue:
