@@ -21,11 +21,13 @@ from booking_credits.ledger.facts import (
     Cycle,
     Fact,
     Fallback,
+    GrantRemoved,
     Line,
     Money,
     PackApproved,
     PackPurchased,
     PlanRenewed,
+    Rollover,
     Scope,
     Span,
     StandingAllotment,
@@ -255,6 +257,18 @@ def an_approval(
     return PackApproved(pack_id, "invoice", "inv-1", _instant(occurred))
 
 
+def a_removal(
+    grant_id: str = "g1",
+    quantity: int | None = None,
+    *,
+    unit: str | None = None,
+    occurred: datetime | str = "2026-03-05 09:00",
+    by: str = "petra",
+) -> GrantRemoved:
+    """Remove a grant, whole unless a quantity is said."""
+    return GrantRemoved(grant_id, unit, quantity, _instant(occurred), by, "given by mistake")
+
+
 def an_allotment(
     quantity: int | None = 5000,
     *,
@@ -262,9 +276,10 @@ def an_allotment(
     unit: str = "coin",
     scope: Scope = ANYWHERE,
     priority: int = 100,
+    rollover: Rollover | None = None,
 ) -> Allotment:
     """Allot fifty coins of a plan."""
-    return Allotment(plan_line, unit, quantity, scope, priority)
+    return Allotment(plan_line, unit, quantity, scope, priority, rollover)
 
 
 def a_renewal(

@@ -31,7 +31,8 @@ def _require_known_currency(currency: str) -> str:
     return currency
 
 
-def _require_positive(quantity: str) -> str:
+def require_positive(quantity: str) -> str:
+    """Refuse a quantity of nothing."""
     if not quantity.strip("0."):
         raise PydanticCustomError("not_positive", "a grant is greater than zero")
     return quantity
@@ -47,7 +48,7 @@ GrantQuantity = Annotated[
         # At least one digit that is not 0.
         json_schema_extra={"not": {"pattern": r"^[0.]+$"}},
     ),
-    AfterValidator(_require_positive),
+    AfterValidator(require_positive),
 ]
 """A quantity greater than zero, or `unlimited`."""
 

@@ -12,8 +12,14 @@ from typing import Annotated, Final, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from booking_credits_contracts.identifiers import Id, Text
-from booking_credits_contracts.quantities import Costs, GrantQuantity, Money
+from booking_credits_contracts.identifiers import Id, LongId, Text
+from booking_credits_contracts.quantities import (
+    Costs,
+    GrantQuantity,
+    Money,
+    Quantity,
+    require_positive,
+)
 from booking_credits_contracts.times import Instant, LocalDate, Zone
 
 LINE_DURATION_LIMIT: Final = timedelta(days=366)
@@ -184,6 +190,19 @@ class BookingStarted(AccountEvent):
     line: LineNumber | None = None
 
 
+class Span(Received):
+    """A number of local days or months."""
+
+    count: Annotated[int, Field(ge=1, le=10_000)]
+    unit: Literal["days", "months"]
+
+
+class Rollover(Span):
+    """For how long past its own end a grant stays usable, and how much of it (null: all)."""
+
+    cap: Quantity | None = None
+
+
 class Allotment(Received):
     """What one line of a plan grants for a period. A lower priority is used first."""
 
@@ -192,6 +211,7 @@ class Allotment(Received):
     quantity: GrantQuantity
     scope: Scope = EVERYTHING
     priority: Priority = 100
+    rollover: Rollover | None = None
 
 
 class BillingPlanRenewed(AccountEvent):
@@ -252,13 +272,6 @@ class CreditsGranted(AccountEvent):
         return self
 
 
-class Span(Received):
-    """A number of local days or months."""
-
-    count: Annotated[int, Field(ge=1, le=10_000)]
-    unit: Literal["days", "months"]
-
-
 class CreditPackPurchased(AccountEvent):
     """`credit-pack-purchased`: a pack that counts from its purchase once that is approved.
 
@@ -286,6 +299,22 @@ class CreditPackApproved(AccountEvent):
     reference: Text
 
 
+class GrantRemoved(AccountEvent):
+    """`grant-removed`: a grant taken back, by a quantity of its unit or else whole."""
+
+    grant_id: LongId
+    unit: Id | None = None
+    quantity: Annotated[Quantity, AfterValidator(require_positive)] | None = None
+    actor: Text
+    reason: Text
+
+    @model_validator(mode="after")
+    def _check_unit(self) -> Self:
+        if self.quantity is not None and self.unit is None:
+            raise PydanticCustomError("unit_missing", "a quantity is of a unit")
+        return self
+
+
 ReceivedData = (
     AccountState
     | BookingState
@@ -295,6 +324,7 @@ ReceivedData = (
     | CreditsGranted
     | CreditPackPurchased
     | CreditPackApproved
+    | GrantRemoved
 )
 
 RECEIVED: Final[Mapping[str, type[ReceivedData]]] = MappingProxyType(
@@ -309,6 +339,7 @@ RECEIVED: Final[Mapping[str, type[ReceivedData]]] = MappingProxyType(
         "credits-granted": CreditsGranted,
         "credit-pack-purchased": CreditPackPurchased,
         "credit-pack-approved": CreditPackApproved,
+        "grant-removed": GrantRemoved,
     }
 )
 """The data of each event type that the service reads."""

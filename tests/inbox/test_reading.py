@@ -17,6 +17,7 @@ from booking_credits.ledger.facts import (
     Correction,
     CreditsGranted,
     Fact,
+    GrantRemoved,
     Line,
     Money,
     PackApproved,
@@ -73,6 +74,12 @@ APPROVAL: Json = {
     "pack_id": "ten",
     "document": "charge_sheet",
     "reference": "sheet-4",
+}
+REMOVAL: Json = {
+    "account_id": "mina-and-sons",
+    "grant_id": "welcome",
+    "actor": "petra",
+    "reason": "a mistake",
 }
 ACCOUNT: Json = {
     "account_id": "mina-and-sons",
@@ -309,6 +316,18 @@ RENEWAL: Json = {
                 ),
             ),
             id="account-opened-with-allotments",
+        ),
+        pytest.param(
+            "grant-removed",
+            REMOVAL,
+            GrantRemoved("welcome", None, None, OCCURRED_AT, "petra", "a mistake"),
+            id="grant-removed-whole",
+        ),
+        pytest.param(
+            "grant-removed",
+            REMOVAL | {"grant_id": "plan/a/b/2026-03-01", "unit": "coin", "quantity": "12.5"},
+            GrantRemoved("plan/a/b/2026-03-01", "coin", 1250, OCCURRED_AT, "petra", "a mistake"),
+            id="grant-removed",
         ),
         pytest.param(
             "account-changed",

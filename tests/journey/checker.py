@@ -163,9 +163,9 @@ def _charges(covered: Mapping[str, Covered]) -> Rows:
 
 def _grants(covered: Mapping[str, Covered]) -> Rows:
     return {
-        (account_id, grant_id, *(getattr(buckets, bucket) for bucket in BUCKETS))
+        (account_id, grant_id, *(getattr(record.buckets, bucket) for bucket in BUCKETS))
         for account_id, whole in covered.items()
-        for grant_id, (_, buckets) in whole.grants.items()
+        for grant_id, record in whole.grants.items()
     }
 
 

@@ -17,11 +17,14 @@ from booking_credits.ledger.facts import (
     Fact,
     Fallback,
     Line,
+    PackPurchased,
     PlanRenewed,
+    Rollover,
     Scope,
     Span,
     StandingAllotment,
 )
+from booking_credits.ledger.grants import plan_grant_id
 from booking_credits.ledger.policies import PolicyBook
 from builders import (
     COINS,
@@ -33,6 +36,7 @@ from builders import (
     a_grant,
     a_line,
     a_pack,
+    a_removal,
     a_renewal,
     a_standing_allotment,
     a_start,
@@ -126,6 +130,10 @@ _priorities = st.sampled_from((100, 100, 100, 50))
 # At times credits may not pay a line.
 _marks: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     ({}, {}, {}, {}, {}, {}, {"discounted": True}, {"online_plan": True})
+)
+_ONE_DAY, _TWO_DAYS = Span(1, "days"), Span(2, "days")
+_rollovers = st.sampled_from(
+    (None, None, None, Rollover(_ONE_DAY, 3), Rollover(_TWO_DAYS, 1), Rollover(_ONE_DAY, None))
 )
 _units = st.sampled_from(("coin", "coin", "credit", "credit", "minute"))
 
@@ -243,7 +251,20 @@ def _allotments(draw: st.DrawFn, plan_line: str, unit: str) -> Allotment:
         unit=unit,
         scope=draw(_scopes),
         priority=draw(_priorities),
+        rollover=draw(_rollovers),
     )
+
+
+@st.composite
+def _removals(draw: st.DrawFn, units: dict[str, str]) -> list[Fact]:
+    """Take back some of the grants, one of them perhaps twice; `units` are the grants'."""
+    removals: list[Fact] = []
+    for _ in range(draw(st.sampled_from((0, 0, 1, 2, 3)))):
+        grant_id = draw(st.sampled_from(sorted(units)))
+        quantity = draw(st.sampled_from((None, 1, 2, 5, 8)))
+        unit = None if quantity is None else units[grant_id]
+        removals.append(a_removal(grant_id, quantity, unit=unit, occurred=draw(_instants)))
+    return removals
 
 
 @st.composite
@@ -328,6 +349,19 @@ def _descriptions(draw: st.DrawFn) -> AccountDescribed:
     )
 
 
+def _units_of(facts: list[Fact]) -> dict[str, str]:
+    """Find the units of the grants that facts give, sell or renew."""
+    units: dict[str, str] = {}
+    for fact in facts:
+        if isinstance(fact, CreditsGranted):
+            units[fact.grant_id] = fact.unit
+        if isinstance(fact, PackPurchased):
+            units[fact.pack_id] = fact.unit
+        if isinstance(fact, PlanRenewed):
+            units |= {plan_grant_id(fact, a): a.unit for a in fact.allotments}
+    return units
+
+
 @st.composite
 def _ahead(draw: st.DrawFn) -> list[Fact]:
     """Book into a period that begins within these days for an allotment, and think better of it."""
@@ -358,6 +392,7 @@ def histories(draw: st.DrawFn) -> list[Fact]:
         facts += draw(_packs(f"k{number}"))
     for number in range(draw(st.integers(0, 2))):
         facts += draw(_renewals(f"p{number}"))
+    facts += draw(_removals(_units_of(facts)))
     for _ in range(draw(st.sampled_from((0, 0, 1, 1, 2)))):
         facts.append(draw(_descriptions()))
     instants: set[datetime] = draw(st.sets(_instants, max_size=4))

@@ -150,7 +150,9 @@ class Loader:
         charges = self.store.charges.values()
         self._load_bookings([c for c in charges if c.due_at and c.due_at <= need.instant])
         for grant_id, record in self.store.grants.items():
-            if record.buckets.available and record.grant.has_ended(need.last_end):
+            if record.buckets.available and any(
+                instant <= need.last_end for instant in record.grant.changes_at
+            ):
                 self._load_grants([grant_id])
         self.record.reach.due_through = need.instant
 

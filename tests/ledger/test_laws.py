@@ -311,7 +311,7 @@ def _busy_account(lines: int) -> AccountRecord:
     record = AccountRecord(ACCOUNT, book)
     for fact in facts:
         record.put_facts(fact.subject, [fact])
-    record.put_grants(GrantRecord(grant, buckets) for grant, buckets in covered.grants.values())
+    record.put_grants(covered.grants.values())
     for key, charge in covered.charges.items():
         record.put_charge(key, charge)
     return record
@@ -344,16 +344,16 @@ def _state(record: AccountRecord) -> dict[str, Any]:
         if o.is_open
     }
     assert len(owed) == len([o for o in held if o.is_open])
-    grants = {i: (r.grant, r.buckets) for i, r in record.grants.items()}
     balances = {unit: b for unit, b in record.balances.items() if b != Buckets()}
-    return {"charges": record.charges, "grants": grants, "owed": owed, "balances": balances}
+    return {"charges": record.charges, "grants": record.grants, "owed": owed, "balances": balances}
 
 
 def _covered(covered: Covered) -> dict[str, Any]:
     """Say what facts come to, in the shape of `_state`."""
     balances: dict[str, Buckets] = {}
-    for grant, buckets in covered.grants.values():
-        balances[grant.unit] = _sum(balances.get(grant.unit, Buckets()), buckets)
+    for record in covered.grants.values():
+        unit = record.grant.unit
+        balances[unit] = _sum(balances.get(unit, Buckets()), record.buckets)
     return {
         "charges": covered.charges,
         "grants": covered.grants,
@@ -412,9 +412,15 @@ def _may_pay(grant: Grant, charge: Charge) -> bool:
 
 
 def _might_still_pay(record: GrantRecord, charge: Charge) -> bool:
-    buckets = record.buckets
-    has_rest = record.grant.quantity is None or buckets.available + buckets.expired > 0
-    return has_rest and _may_pay(record.grant, charge)
+    grant = record.grant
+    booked_at = charge.standing.booked_at
+    removed = [removal.quantity for removal in grant.removals if removal.at <= booked_at]
+    if grant.quantity is None:
+        return removed == [] and _may_pay(grant, charge)
+    left = record.buckets.rest - sum(grant.quantity if q is None else q for q in removed)
+    if grant.roll_cap is not None and grant.rolls_at and charge.line.starts_at >= grant.rolls_at:
+        left = min(left, grant.roll_cap - record.rolled)
+    return left > 0 and _may_pay(grant, charge)
 
 
 def _assert_explained(content: object) -> None:

@@ -14,11 +14,13 @@ from booking_credits.clock.clock import tick
 from booking_credits.inbox.reading import read_fact, read_record
 from booking_credits.ledger.facts import (
     AccountDescribed,
+    Allotment,
     BookingRevised,
     BookingStarted,
     CreditsGranted,
     Fact,
     GrantFact,
+    GrantRemoved,
     Line,
     Money,
     PackApproved,
@@ -135,6 +137,8 @@ def _grant_event(fact: GrantFact) -> tuple[str, Json]:
         case PackApproved():
             approval = {"document": fact.document, "reference": fact.reference}
             return "credit-pack-approved", {"pack_id": fact.pack_id, **approval}
+        case GrantRemoved():
+            return "grant-removed", _removal(fact)
 
 
 def _revision(fact: BookingRevised) -> Json:
@@ -184,6 +188,7 @@ def _renewal(fact: PlanRenewed) -> Json:
                 "quantity": _granted(allotment.quantity, allotment.unit),
                 "scope": _scope(allotment.scope),
                 "priority": allotment.priority,
+                "rollover": _rollover(allotment),
             }
             for allotment in fact.allotments
         ],
@@ -209,6 +214,25 @@ def _grant(fact: CreditsGranted) -> Json:
         "recurrence": fact.recurrence,
         "end_date": fact.end_date and fact.end_date.isoformat(),
     }
+
+
+def _removal(fact: GrantRemoved) -> Json:
+    unit, quantity = fact.unit, fact.quantity
+    return {
+        "grant_id": fact.grant_id,
+        "unit": unit,
+        "quantity": None if quantity is None or unit is None else _granted(quantity, unit),
+        "actor": fact.actor,
+        "reason": fact.reason,
+    }
+
+
+def _rollover(allotment: Allotment) -> Json | None:
+    if allotment.rollover is None:
+        return None
+    span, cap = allotment.rollover.span, allotment.rollover.cap
+    quantity = None if cap is None else _granted(cap, allotment.unit)
+    return {"count": span.count, "unit": span.unit, "cap": quantity}
 
 
 def _pack(fact: PackPurchased) -> Json:

@@ -157,6 +157,10 @@ BREACHES = {
     "finite_grants_are_granted_whole": "update grants set granted = granted + 1, drawn = drawn + 1",
     "gone_grants_are_pending": "update grants set gone = true",
     "pending_grants_are_not_issued": "update grants set pending = true",
+    "rolled_within_the_cap": "update grants set rolled = 1",
+    "only_what_was_removed_is": "update grants set available = available - 1, removed = 1",
+    "periods_close_after_their_end": "insert into closings values"
+    " ('new', now(), '2026-03-01', now(), now())",
     "unlimited_grants_have_no_rest": f"{GRANT}"
     " ('new', 'g', 'coin', null, now(), '{}', 1, false, 'plan', 5, 5, 0, 0, 0, 0)",
     "prices_have_a_currency": "update charges set currency = null",

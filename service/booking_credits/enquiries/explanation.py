@@ -79,7 +79,7 @@ def refusals_of(record: AccountRecord, charge: Charge) -> tuple[Refusal, ...]:
     if not charge.short:
         return ()
     record.require_grants(charge.line.starts_at)
-    return refusals(charge.line, (r.grant for r in record.grants.values()))
+    return refusals(charge.standing, (r.grant for r in record.grants.values()))
 
 
 class _Explanation:

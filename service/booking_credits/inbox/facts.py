@@ -21,12 +21,14 @@ from booking_credits.ledger.facts import (
     Correction,
     CreditsGranted,
     Fact,
+    GrantRemoved,
     Line,
     Money,
     PackApproved,
     PackPurchased,
     PeriodClosed,
     PlanRenewed,
+    Rollover,
     Scope,
     Span,
     StandingAllotment,
@@ -147,6 +149,7 @@ def _renewal(data: Data, occurred_at: datetime, book: PolicyBook) -> PlanRenewed
                 _granted(allotment["quantity"], allotment["unit"], book),
                 _scope(allotment),
                 allotment.get("priority", 100),
+                _rollover(allotment, book),
             )
             for allotment in data["allotments"]
         ),
@@ -195,6 +198,28 @@ def _purchase(data: Data, occurred_at: datetime, book: PolicyBook) -> PackPurcha
 
 def _approval(data: Data, occurred_at: datetime, _book: PolicyBook) -> PackApproved:
     return PackApproved(_own_id(data["pack_id"]), data["document"], data["reference"], occurred_at)
+
+
+def _removal(data: Data, occurred_at: datetime, book: PolicyBook) -> GrantRemoved:
+    unit, quantity = data.get("unit"), data.get("quantity")
+    steps = None if unit is None or quantity is None else parse_steps(quantity, unit, book)
+    return GrantRemoved(
+        data["grant_id"],
+        unit,
+        steps,
+        occurred_at,
+        data["actor"],
+        data["reason"],
+    )
+
+
+def _rollover(data: Data, book: PolicyBook) -> Rollover | None:
+    rollover = data.get("rollover")
+    if rollover is None:
+        return None
+    cap = rollover.get("cap")
+    span = Span(rollover["count"], rollover["unit"])
+    return Rollover(span, None if cap is None else parse_steps(cap, data["unit"], book))
 
 
 def _own_id(grant_id: str) -> str:
@@ -278,6 +303,7 @@ _READERS: Final[Mapping[str, Reader]] = MappingProxyType(
         "credit-pack-purchased": _purchase,
         "credit-pack-approved": _approval,
         "period-closed": _closing,
+        "grant-removed": _removal,
         "time-passed": _time,
     }
 )

@@ -20,7 +20,7 @@ from booking_credits.ledger.grants import OPEN_END, burn_key
 from booking_credits.ledger.standing import standing_grants
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from booking_credits.ledger.announcements import Announcement, Kind, Obligation
@@ -84,6 +84,7 @@ class Everything:
     """Wanted: the whole account."""
 
 
+Wants: TypeAlias = "Callable[[Grant, Charge], bool]"
 Question: TypeAlias = "tuple[Grant, frozenset[str]]"
 Need: TypeAlias = TakersBelow | WantingAbove | GrantsEndingAfter | LinesWithin | DueBy | Everything
 
@@ -295,7 +296,7 @@ class AccountRecord:
         ended = [
             grant_id
             for grant_id, record in self.grants.items()
-            if record.buckets.available and record.grant.has_ended(instant)
+            if record.buckets.available and record.grant.changes_within(self.present, instant)
         ]
         return sorted(keys), sorted(ended)
 
@@ -311,8 +312,20 @@ class AccountRecord:
             raise NotLoaded(TakersBelow(grant_id, low, above))
         return None
 
+    def takers(self, grant_id: str) -> list[Charge]:
+        """Return every charge that takes from a grant, in rank."""
+        low = self._takers_reach(grant_id, FIRST_RANK)
+        if low > FIRST_RANK:
+            raise NotLoaded(TakersBelow(grant_id, low, FIRST_RANK))
+        return [self.charges[key] for _, key in self._takers.get(grant_id, [])]
+
     def first_wanting(
-        self, grant: Grant, above: Rank, better_ids: frozenset[str], skip: Container[LineKey]
+        self,
+        grant: Grant,
+        above: Rank,
+        better_ids: frozenset[str],
+        skip: Container[LineKey],
+        wants: Wants,
     ) -> Charge | None:
         """Return the first charge in rank, above a rank, that would take more of a grant.
 
@@ -322,7 +335,7 @@ class AccountRecord:
         first: Charge | None = None
         last = high
         for ranked in self._asking(grant, better_ids):
-            found = self._first_in(ranked, grant, (above, last), skip)
+            found = self._first_in(ranked, grant, (above, last), skip, wants)
             if found is not None:
                 first, last = found, found.rank
         if first is None and high != LAST_RANK:
@@ -351,6 +364,7 @@ class AccountRecord:
         grant: Grant,
         within: tuple[Rank, Rank],
         skip: Container[LineKey],
+        wants: Wants,
     ) -> Charge | None:
         """Return the first charge of a list, within `(low, high]`, that a grant may pay."""
         low, high = within
@@ -358,7 +372,7 @@ class AccountRecord:
             rank, key = ranked[index]
             if rank > high:
                 return None
-            if key not in skip and can_pay(grant, self.charges[key]):
+            if key not in skip and wants(grant, self.charges[key]):
                 return self.charges[key]
         return None
 
@@ -391,11 +405,10 @@ _LAST_KEY: LineKey = (LAST_RANK, 0)
 
 def can_pay(grant: Grant, charge: Charge) -> bool:
     """Say whether a grant may pay a charge, which has a cost in its unit."""
-    line = charge.line
     return (
-        grant.may_pay(line)
-        and charge.eligible
-        and any(unit == grant.unit and cost > 0 for unit, cost in line.costs)
+        charge.eligible
+        and grant.may_pay(charge.standing)
+        and any(unit == grant.unit and cost > 0 for unit, cost in charge.line.costs)
     )
 
 

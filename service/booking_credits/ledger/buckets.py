@@ -36,7 +36,7 @@ class Buckets:
     @property
     def rest(self) -> int:
         """What no charge has taken."""
-        return self.available + self.expired
+        return self.available + self.expired + self.removed
 
     @property
     def holds(self) -> bool:

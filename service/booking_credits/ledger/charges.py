@@ -127,7 +127,7 @@ def pay(
         cost = next(cost for name, cost in line.costs if name == unit)
         need = before = needed(cost, left)
         for grant in grants:
-            if grant.may_pay(line) and (taken := draw(grant, need)):
+            if taken := draw(grant, need):
                 takes.append(Take(grant.grant_id, taken))
                 need -= taken
                 if need == 0:

@@ -6,6 +6,7 @@ simulation or a rebuild is one of the two.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from booking_credits.ledger.bookings import standing_lines
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.charges import charge_at, coverage_of, owed_for, rank_of
-from booking_credits.ledger.entries import rest_bucket
+from booking_credits.ledger.entries import GrantRecord, split_rest
 from booking_credits.ledger.facts import (
     BOOKING_FACTS,
     GRANT_FACTS,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.charges import Charge, LineKey, Owed
-    from booking_credits.ledger.facts import Fact, Line
+    from booking_credits.ledger.facts import Fact
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.policies import Policy, PolicyBook
 
@@ -41,7 +42,7 @@ class Covered:
     """An account's charges, the buckets of its grants, and what is owed by line."""
 
     charges: dict[LineKey, Charge]
-    grants: dict[str, tuple[Grant, Buckets]]
+    grants: dict[str, GrantRecord]
     owed: dict[LineKey, Owed]
 
 
@@ -73,7 +74,7 @@ def cover(facts: Iterable[Fact], book: PolicyBook) -> Covered:
     owed = {key: owed_for(charge, timeline, present) for key, charge in charges.items()}
     return Covered(
         charges,
-        {i: (grant, _buckets(grant, charges, present)) for i, grant in sorted(grants.items())},
+        {i: _record_of(grant, charges, present) for i, grant in sorted(grants.items())},
         {key: what for key, what in owed.items() if what is not None},
     )
 
@@ -85,43 +86,60 @@ def _charges(
     present: datetime | None,
 ) -> dict[LineKey, Charge]:
     """Cover every line that stands, one after the other in the account's order."""
-    rest = {i: grant.issued for i, grant in grants.items()}
-
-    def draw(grant: Grant, need: int) -> int:
-        left = rest[grant.grant_id]
-        if left is None:
-            return need
-        taken = min(left, need)
-        rest[grant.grant_id] = left - taken
-        return taken
+    taken: Counter[str] = Counter()
+    rolled: Counter[str] = Counter()
 
     charges: dict[LineKey, Charge] = {}
     for rank, line in sorted(((rank_of(s, timeline), s) for s in standing), key=itemgetter(0)):
         policy = timeline.policy_at(line.line.starts_at)
-        grants_in = _payers(grants.values(), line.line, policy)
+        grants_in = _payers(grants.values(), line, policy)
+        draw = _drawing(line, taken, rolled)
         paid = coverage_of(line.line, policy, timeline, grants_in, draw)
         charge = charge_at(line, rank, paid, timeline, present)
         charges[charge.key] = charge
     return charges
 
 
-def _payers(grants: Iterable[Grant], line: Line, policy: Policy) -> Callable[[str], list[Grant]]:
-    """Look up the grants of a unit that may pay a line, in the order in which they pay."""
-    usable = [grant for grant in grants if grant.may_pay(line)]
+def _drawing(
+    standing: StandingLine, taken: Counter[str], rolled: Counter[str]
+) -> Callable[[Grant, int], int]:
+    """Let a charge draw what a grant has for it: less by what was removed, up to its cap."""
+
+    def draw(grant: Grant, need: int) -> int:
+        if grant.quantity is None:
+            return need
+        grant_id = grant.grant_id
+        left = grant.quantity - taken[grant_id] - grant.removed_by(standing.booked_at)
+        if grant.roll_cap is not None and grant.rolls_over_to(standing.line):
+            left = min(left, grant.roll_cap - rolled[grant_id])
+        drawn = max(0, min(left, need))
+        taken[grant_id] += drawn
+        if grant.rolls_over_to(standing.line):
+            rolled[grant_id] += drawn
+        return drawn
+
+    return draw
+
+
+def _payers(
+    grants: Iterable[Grant], standing: StandingLine, policy: Policy
+) -> Callable[[str], list[Grant]]:
+    """Look up the grants of a unit that may pay a charge, in the order in which they pay."""
+    usable = [grant for grant in grants if grant.may_pay(standing)]
     usable.sort(key=lambda grant: burn_key(grant, policy.grant_order))
     return lambda unit: [grant for grant in usable if grant.unit == unit]
 
 
-def _buckets(grant: Grant, charges: dict[LineKey, Charge], present: datetime | None) -> Buckets:
-    held = drawn = 0
+def _record_of(
+    grant: Grant, charges: dict[LineKey, Charge], present: datetime | None
+) -> GrantRecord:
+    held = drawn = rolled = 0
     for charge in charges.values():
         for take in charge.coverage.takes:
             if take.grant_id == grant.grant_id:
                 held += 0 if charge.drawn else take.quantity
                 drawn += take.quantity if charge.drawn else 0
-    if grant.issued is None:
-        return Buckets(granted=held + drawn, held=held, drawn=drawn)
-    rest = grant.issued - held - drawn
-    if rest_bucket(grant, present) == "expired":
-        return Buckets(grant.issued, 0, held, drawn, rest)
-    return Buckets(grant.issued, rest, held, drawn)
+                rolled += take.quantity if grant.rolls_over_to(charge.line) else 0
+    rest = split_rest(grant, held + drawn, rolled, present)
+    granted = held + drawn + sum(rest.values())
+    return GrantRecord(grant, Buckets(granted, held=held, drawn=drawn, **rest), rolled)

@@ -46,4 +46,5 @@ def _instants_of_grants(record: AccountRecord, outcome: Outcome) -> Iterator[dat
 
 
 def _instants_of(grant: Grant, timeline: Timeline) -> tuple[datetime, ...]:
-    return tuple(at for at in (grant.to_at, notice_at(grant, timeline)) if at is not None)
+    notice = notice_at(grant, timeline)
+    return grant.changes_at if notice is None else (*grant.changes_at, notice)

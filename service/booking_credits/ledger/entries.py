@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from booking_credits.ledger.buckets import Bucket, Buckets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from booking_credits.ledger.charges import Charge, LineKey
@@ -28,10 +29,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class GrantRecord:
-    """A grant as the ledger has it, with its buckets."""
+    """A grant as the ledger has it, with its buckets.
+
+    `rolled` is what lines take of the cap of a grant that rolls over; without a cap it is 0.
+    """
 
     grant: Grant
     buckets: Buckets
+    rolled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +70,13 @@ def difference(
     after: dict[str, GrantRecord] = {}
     for grant_id in sorted(grants):
         grant, record = grants[grant_id], records.get(grant_id)
-        made = _entries_of(grant, record, changes.get(grant_id, ()), present)
+        rolled = _rolled(grant, record, *charges) if grant.roll_cap is not None else 0
+        made = _Shifts(grant, record, changes.get(grant_id, ()), present, rolled).entries()
         buckets = _fold(record, made)
         if not buckets.holds:
             msg = f"the buckets of grant {grant_id} do not sum up"
             raise LedgerFault(msg)
-        after[grant_id] = GrantRecord(grant, buckets)
+        after[grant_id] = GrantRecord(grant, buckets, rolled)
         entries.extend(made)
     return entries, after
 
@@ -80,6 +86,42 @@ def rest_bucket(grant: Grant, present: datetime | None) -> Bucket:
     if grant.quantity is None:
         return "granted"
     return "expired" if grant.has_ended(present) else "available"
+
+
+def split_rest(
+    grant: Grant, taken: int, rolled: int, present: datetime | None
+) -> dict[Bucket, int]:
+    """Say where what no charge has taken lies; an unlimited grant has nothing of the kind.
+
+    What was removed is gone first, then what has expired; a cap leaves what nobody took of it.
+    """
+    rest = 0 if grant.issued is None else grant.issued - taken
+    removed = min(grant.removed, rest)
+    usable = rest - removed
+    if grant.has_ended(present):
+        usable = 0
+    elif grant.roll_cap is not None and grant.has_rolled(present):
+        usable = min(usable, grant.roll_cap - rolled)
+    return {"available": usable, "expired": rest - removed - usable, "removed": removed}
+
+
+def _rolled(
+    grant: Grant,
+    record: GrantRecord | None,
+    before: Mapping[LineKey, Charge | None],
+    after: Mapping[LineKey, Charge | None],
+) -> int:
+    """Sum up what lines take of a cap; where it begins otherwise than before, all were covered."""
+    rolled = sum(_taken_of_cap(grant, charge) for charge in after.values())
+    if record is None or record.grant.rolls_at != grant.rolls_at:
+        return rolled
+    return record.rolled + rolled - sum(_taken_of_cap(grant, before.get(key)) for key in after)
+
+
+def _taken_of_cap(grant: Grant, charge: Charge | None) -> int:
+    if charge is None or not grant.rolls_over_to(charge.line):
+        return 0
+    return _taken(charge).get(grant.grant_id, 0)
 
 
 def _changes(
@@ -109,58 +151,87 @@ def _bucket(charge: Charge | None) -> Bucket:
     return "drawn" if charge is not None and charge.drawn else "held"
 
 
-def _entries_of(
-    grant: Grant,
-    record: GrantRecord | None,
-    changes: Iterable[_Change],
-    present: tuple[datetime | None, datetime | None],
-) -> list[Entry]:
-    """Give back first, then change what was granted or where the rest lies, then take.
+class _Shifts:
+    """What goes from bucket to bucket of one grant.
 
-    In this order no bucket is negative in between.
+    First is given back, then the rest is shifted to where it lies by now, then is taken. In this
+    order no bucket is negative in between.
     """
-    rest_after = rest_bucket(grant, present[1])
-    rest_before = rest_after if record is None else rest_bucket(record.grant, present[0])
-    rest = 0 if record is None else record.buckets.rest
-    kept = 0 if record is None else record.buckets.held + record.buckets.drawn
-    made: list[Entry] = []
-    for change in changes:
+
+    def __init__(
+        self,
+        grant: Grant,
+        record: GrantRecord | None,
+        changes: Sequence[_Change],
+        present: tuple[datetime | None, datetime | None],
+        rolled: int,
+    ) -> None:
+        self._grant = grant
+        self._changes = changes
+        self._made: list[Entry] = []
+        self._rest_after = rest_bucket(grant, present[1])
+        before = self._rest_after if record is None else rest_bucket(record.grant, present[0])
+        self._rest_before = before
+        buckets = Buckets() if record is None else record.buckets
+        taken = buckets.held + buckets.drawn
+        for change in changes:
+            taken += change.quantity_after - change.quantity_before
+        self._wanted = split_rest(grant, taken, rolled, present[1])
+        self._lies: dict[Bucket, int] = {
+            "available": buckets.available,
+            "expired": buckets.expired,
+            "removed": buckets.removed,
+        }
+
+    def entries(self) -> list[Entry]:
+        """Make the entries."""
+        for change in self._changes:
+            self._give_back(change)
+        self._shift_rest()
+        for change in self._changes:
+            self._take(change)
+        return self._made
+
+    def _give_back(self, change: _Change) -> None:
+        """Return to where the rest lay; an unlimited grant keeps none."""
         released = change.quantity_before - change.quantity_after
         if released > 0:
-            kept -= released
-            rest += 0 if rest_before == "granted" else released
-            _enter(made, grant, (change.bucket_before, rest_before), released, change.line_key)
-    _restock(made, grant, (rest_before, rest_after), rest, kept)
-    for change in changes:
+            if self._rest_before != "granted":
+                self._lies[self._rest_before] += released
+            self._enter(change.bucket_before, self._rest_before, released, change.line_key)
+
+    def _shift_rest(self) -> None:
+        """Shift the rest, and what is about to be taken of it; the outside makes up the balance."""
+        wanted = self._wanted
+        if self._rest_after != "granted":
+            for change in self._changes:
+                wanted[self._rest_after] += _gain(change)
+        if wanted == self._lies:
+            return
+        over: dict[Bucket, int] = {name: have - wanted[name] for name, have in self._lies.items()}
+        over["granted"] = -sum(over.values())
+        for source, target in product(over, over):
+            quantity = min(over[source], -over[target])
+            if quantity > 0:
+                over[source] -= quantity
+                over[target] += quantity
+                self._enter(source, target, quantity, None)
+
+    def _take(self, change: _Change) -> None:
         both = min(change.quantity_before, change.quantity_after)
-        _enter(made, grant, (change.bucket_before, change.bucket_after), both, change.line_key)
-        taken = change.quantity_after - change.quantity_before
-        _enter(made, grant, (rest_after, change.bucket_after), taken, change.line_key)
-    return made
+        self._enter(change.bucket_before, change.bucket_after, both, change.line_key)
+        self._enter(self._rest_after, change.bucket_after, _gain(change), change.line_key)
+
+    def _enter(
+        self, source: Bucket, target: Bucket, quantity: int, line_key: LineKey | None
+    ) -> None:
+        """Make the entry of what goes from one bucket to another, if anything does."""
+        if quantity > 0 and source != target:
+            self._made.append(Entry(self._grant.grant_id, source, target, quantity, line_key))
 
 
-def _restock(
-    made: list[Entry], grant: Grant, rest_buckets: tuple[Bucket, Bucket], rest: int, kept: int
-) -> None:
-    """Bring the rest into its new bucket and to the quantity that the grant now has."""
-    _enter(made, grant, rest_buckets, rest, None)
-    if grant.issued is None:
-        return
-    wanted, rest_after = grant.issued - kept, rest_buckets[1]
-    _enter(made, grant, ("granted", rest_after), wanted - rest, None)
-    _enter(made, grant, (rest_after, "granted"), rest - wanted, None)
-
-
-def _enter(
-    made: list[Entry],
-    grant: Grant,
-    way: tuple[Bucket, Bucket],
-    quantity: int,
-    line_key: LineKey | None,
-) -> None:
-    """Make the entry of what moves on a way from one bucket to another, if anything does."""
-    if quantity > 0 and way[0] != way[1]:
-        made.append(Entry(grant.grant_id, *way, quantity, line_key))
+def _gain(change: _Change) -> int:
+    return max(0, change.quantity_after - change.quantity_before)
 
 
 def _fold(before: GrantRecord | None, entries: Iterable[Entry]) -> Buckets:

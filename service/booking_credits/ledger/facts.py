@@ -195,6 +195,31 @@ class PackApproved:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantRemoved:
+    """Someone took back a grant: a quantity of its unit, or without one the whole of it."""
+
+    grant_id: str
+    unit: str | None
+    quantity: int | None
+    occurred_at: datetime
+    actor: str
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        """The grant, or the plan's period that it belongs to."""
+        return grant_subject(self.grant_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollover:
+    """For how long a grant stays usable past its own end, and how much of it (None: all)."""
+
+    span: Span
+    cap: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Allotment:
     """What one line of a plan allots for a period; without quantity unlimited."""
 
@@ -203,6 +228,7 @@ class Allotment:
     quantity: int | None
     scope: Scope = field(default_factory=Scope)
     priority: int = 100
+    rollover: Rollover | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +245,7 @@ class PlanRenewed:
     @property
     def subject(self) -> str:
         """The plan's period."""
-        return f"plan/{self.plan}/{self.period_start}"
+        return f"plan/{escaped(self.plan)}/{self.period_start}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,11 +318,11 @@ class PeriodClosed:
 
 
 BookingFact: TypeAlias = BookingRevised | BookingStarted
-GrantFact: TypeAlias = CreditsGranted | PlanRenewed | PackPurchased | PackApproved
+GrantFact: TypeAlias = CreditsGranted | PlanRenewed | PackPurchased | PackApproved | GrantRemoved
 Fact: TypeAlias = BookingFact | GrantFact | AccountDescribed | TimePassed | PeriodClosed
 
 BOOKING_FACTS = (BookingRevised, BookingStarted)
-GRANT_FACTS = (CreditsGranted, PlanRenewed, PackPurchased, PackApproved)
+GRANT_FACTS = (CreditsGranted, PlanRenewed, PackPurchased, PackApproved, GrantRemoved)
 
 
 def booking_subject(booking_id: str) -> str:
@@ -305,8 +331,17 @@ def booking_subject(booking_id: str) -> str:
 
 
 def grant_subject(grant_id: str) -> str:
-    """Name the subject of the facts of a grant that is not a plan's."""
-    return f"grant/{grant_id}"
+    """Name the subject of a grant's facts; a plan's grants share that of their period."""
+    match grant_id.split("/"):
+        case ["plan", plan, _, period_start]:
+            return f"plan/{plan}/{period_start}"
+        case _:
+            return f"grant/{grant_id}"
+
+
+def escaped(name: str) -> str:
+    """Escape the separator, so that no two names joined by it are the same."""
+    return name.replace("%", "%25").replace("/", "%2F")
 
 
 def answer_of(fact: Fact) -> Answer | None:

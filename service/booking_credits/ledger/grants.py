@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from booking_credits.ledger.calendars import add_months, add_span, local_date, midnight
 from booking_credits.ledger.facts import (
     CreditsGranted,
+    GrantRemoved,
     PackApproved,
     PackPurchased,
     PlanRenewed,
+    escaped,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.calendars import Timeline
-    from booking_credits.ledger.facts import Allotment, GrantFact, Line, Scope
+    from booking_credits.ledger.facts import Allotment, GrantFact, Line, Rollover, Scope
     from booking_credits.ledger.policies import GrantOrder
 
 OPEN_END = datetime.max.replace(tzinfo=UTC)
@@ -26,12 +29,21 @@ GrantKey: TypeAlias = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """A quantity taken out of a grant at an instant (None: all of it)."""
+
+    at: datetime
+    quantity: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """A quantity (None: unlimited) usable for service times in `[from_at, to_at)`.
 
-    `to_at` is None for an open end. `source` is plan, purchase, manual, adjustment or
-    opening_balance. One that is pending waits for its approval: it pays nothing, and nothing of it
-    has been issued.
+    `to_at` is None for an open end. A grant that rolls over has an end of its own, `rolls_at`,
+    from which on lines take at most `roll_cap` in total (None: whatever is left). `removals` are
+    in the order of time. `source` is plan, purchase, manual, adjustment or opening_balance. One
+    that is pending waits for its approval: it pays nothing, and nothing of it has been issued.
     """
 
     grant_id: str
@@ -44,6 +56,9 @@ class Grant:
     paid: bool
     source: str
     pending: bool = False
+    rolls_at: datetime | None = None
+    roll_cap: int | None = None
+    removals: tuple[Removal, ...] = ()
 
     @property
     def issued(self) -> int | None:
@@ -54,26 +69,88 @@ class Grant:
         """Say whether the window contains a service time."""
         return self.from_at <= instant and (self.to_at is None or instant < self.to_at)
 
-    def may_pay(self, line: Line) -> bool:
-        """Say whether it counts and contains the line; the unit is the caller's to match."""
-        return self.is_valid_at(line.starts_at) and not self.pending and self.scope.contains(line)
+    def may_pay(self, standing: StandingLine) -> bool:
+        """Say whether it counts, and lets a charge take anything of it.
+
+        The unit is the caller's to match.
+        """
+        line = standing.line
+        return (
+            self.is_valid_at(line.starts_at)
+            and not self.pending
+            and self.scope.contains(line)
+            and (not self.removals or self._offers(standing.booked_at))
+        )
+
+    def _offers(self, booked_at: datetime) -> bool:
+        removed = self.removed_by(booked_at)
+        return removed == 0 if self.quantity is None else removed < self.quantity
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether some lines find less in it than others."""
+        return bool(self.removals) or self.roll_cap is not None
+
+    def removed_by(self, instant: datetime) -> int:
+        """Sum up what was removed by an instant; of an unlimited grant 1 stands for all of it."""
+        whole = 1 if self.quantity is None else self.quantity
+        removed = sum(
+            whole if removal.quantity is None else removal.quantity
+            for removal in self.removals
+            if removal.at <= instant
+        )
+        return min(whole, removed)
+
+    @property
+    def removed(self) -> int:
+        """What was removed at any time, if nobody had taken it before."""
+        return self.removed_by(OPEN_END) if self.removals else 0
+
+    def rolls_over_to(self, line: Line) -> bool:
+        """Say whether a line can have of it only what rolled over, up to the cap."""
+        return (
+            self.roll_cap is not None
+            and self.rolls_at is not None
+            and line.starts_at >= self.rolls_at
+        )
 
     def has_ended(self, present: datetime | None) -> bool:
         """Say whether the window's end has passed by the account's present."""
         return self.to_at is not None and present is not None and self.to_at <= present
 
+    def has_rolled(self, present: datetime | None) -> bool:
+        """Say whether only the cap is left of it by the account's present."""
+        return (
+            self.roll_cap is not None
+            and self.rolls_at is not None
+            and present is not None
+            and self.rolls_at <= present
+        )
+
+    @property
+    def changes_at(self) -> tuple[datetime, ...]:
+        """The instants at which what is left of it expires, down to the cap or wholly."""
+        rolls_at = self.rolls_at if self.roll_cap is not None else None
+        return tuple(instant for instant in (rolls_at, self.to_at) if instant is not None)
+
+    def changes_within(self, after: datetime | None, through: datetime) -> bool:
+        """Say whether something of it expires in a span of time."""
+        return any(
+            instant <= through and (after is None or after < instant) for instant in self.changes_at
+        )
+
 
 def burn_key(grant: Grant, order: GrantOrder) -> GrantKey:
     """Return the key that sorts the grants of one unit into the order in which they pay."""
     narrowness = _narrowness(grant.scope)
-    ends = grant.to_at or OPEN_END
+    ends = (grant.to_at or OPEN_END, grant.rolls_at is None)
     first = (grant.priority, grant.quantity is not None)
     last = (grant.from_at, grant.grant_id)
     if order == "expiry_first":
-        return (*first, ends, *narrowness, grant.paid, *last)
+        return (*first, *ends, *narrowness, grant.paid, *last)
     if order == "specific_first":
-        return (*first, *narrowness, ends, grant.paid, *last)
-    return (*first, grant.paid, ends, *narrowness, *last)
+        return (*first, *narrowness, *ends, grant.paid, *last)
+    return (*first, grant.paid, *ends, *narrowness, *last)
 
 
 def _narrowness(scope: Scope) -> tuple[int, int]:
@@ -89,6 +166,7 @@ def grants_of(facts: Iterable[GrantFact], timeline: Timeline) -> dict[str, Grant
     known = tuple(facts)
     is_approved = any(isinstance(fact, PackApproved) for fact in known)
     latest: dict[str, tuple[PlanRenewed, Allotment]] = {}
+    removals: list[GrantRemoved] = []
     grants: list[Grant] = []
     for fact in known:
         if isinstance(fact, CreditsGranted) and fact.recurrence == "once":
@@ -97,8 +175,23 @@ def grants_of(facts: Iterable[GrantFact], timeline: Timeline) -> dict[str, Grant
             grants.append(_pack_grant(fact, timeline, pending=not is_approved))
         elif isinstance(fact, PlanRenewed):
             _keep_latest(latest, fact)
+        elif isinstance(fact, GrantRemoved):
+            removals.append(fact)
     grants += (_plan_grant(fact, allotment, timeline) for fact, allotment in latest.values())
-    return {grant.grant_id: grant for grant in grants}
+    return {grant.grant_id: _less(grant, removals) for grant in grants}
+
+
+def _less(grant: Grant, facts: list[GrantRemoved]) -> Grant:
+    """Take removals out of a grant; one that names another unit does not concern it."""
+    removals = [
+        Removal(fact.occurred_at, None if grant.quantity is None else fact.quantity)
+        for fact in facts
+        if fact.grant_id == grant.grant_id and fact.unit in (None, grant.unit)
+    ]
+    if not removals:
+        return grant
+    removals.sort(key=lambda removal: (removal.at, removal.quantity or 0))
+    return replace(grant, removals=tuple(removals))
 
 
 def _keep_latest(latest: dict[str, tuple[PlanRenewed, Allotment]], fact: PlanRenewed) -> None:
@@ -163,7 +256,7 @@ def _plan_grant(fact: PlanRenewed, allotment: Allotment, timeline: Timeline) -> 
     from_at, to_at = period.start, period.end
     if fact.period_end is not None:
         to_at = midnight(fact.period_end, period.zone)
-    return Grant(
+    grant = Grant(
         plan_grant_id(fact, allotment),
         allotment.unit,
         allotment.quantity,
@@ -174,13 +267,22 @@ def _plan_grant(fact: PlanRenewed, allotment: Allotment, timeline: Timeline) -> 
         paid=False,
         source="plan",
     )
+    return rolled_over(grant, allotment.rollover, period.zone)
+
+
+def rolled_over(grant: Grant, rollover: Rollover | None, zone: str) -> Grant:
+    """Keep a grant usable past its end, by whole local days; an unlimited one has no rest."""
+    if rollover is None or grant.to_at is None or grant.quantity is None:
+        return grant
+    to_at = midnight(add_span(local_date(grant.to_at, zone), rollover.span), zone)
+    return replace(grant, to_at=to_at, rolls_at=grant.to_at, roll_cap=rollover.cap)
 
 
 def ids_of(fact: GrantFact) -> list[str]:
     """Name the grants that a fact is about; none of them need exist."""
     if isinstance(fact, PlanRenewed):
         return [plan_grant_id(fact, allotment) for allotment in fact.allotments]
-    return [fact.grant_id if isinstance(fact, CreditsGranted) else fact.pack_id]
+    return [fact.grant_id if isinstance(fact, CreditsGranted | GrantRemoved) else fact.pack_id]
 
 
 def plan_grant_id(fact: PlanRenewed, allotment: Allotment) -> str:
@@ -190,14 +292,9 @@ def plan_grant_id(fact: PlanRenewed, allotment: Allotment) -> str:
 
 def period_grant_id(kind: str, *names: str | date) -> str:
     """Name the grant of a period by what it is issued for and the period's local start date."""
-    return "/".join((kind, *(_escaped(str(name)) for name in names)))
+    return "/".join((kind, *(escaped(str(name)) for name in names)))
 
 
 def names_in(grant_id: str) -> list[str]:
     """Return the names that a period's grant is made of."""
     return [name.replace("%2F", "/").replace("%25", "%") for name in grant_id.split("/")]
-
-
-def _escaped(name: str) -> str:
-    """Escape the separator, so that no two plan lines share a name."""
-    return name.replace("%", "%25").replace("/", "%2F")

@@ -10,6 +10,7 @@ from booking_credits.ledger.grants import OPEN_END
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.facts import Line
     from booking_credits.ledger.grants import Grant
 
@@ -20,6 +21,7 @@ Reason: TypeAlias = Literal[
     "pending_approval",
     "not_yet_valid",
     "expired",
+    "removed",
     "exhausted",
 ]
 PRECEDENCE: tuple[Reason, ...] = (
@@ -29,6 +31,7 @@ PRECEDENCE: tuple[Reason, ...] = (
     "pending_approval",
     "not_yet_valid",
     "expired",
+    "removed",
     "exhausted",
 )
 
@@ -41,15 +44,15 @@ class Refusal:
     grant_ids: tuple[str, ...]
 
 
-def refusals(line: Line, grants: Iterable[Grant]) -> tuple[Refusal, ...]:
+def refusals(standing: StandingLine, grants: Iterable[Grant]) -> tuple[Refusal, ...]:
     """Give every reason why a line stayed uncovered, in their precedence.
 
     Considered are the grants whose window contains the line's start, the one that ended last
     before it and the one that begins first after it: older and later ones add nothing.
     """
     by_reason: dict[Reason, list[str]] = {}
-    for grant in _nearest(line, grants):
-        by_reason.setdefault(_reason(line, grant), []).append(grant.grant_id)
+    for grant in _nearest(standing.line, grants):
+        by_reason.setdefault(_reason(standing, grant), []).append(grant.grant_id)
     if not by_reason:
         return (Refusal("no_grant", ()),)
     return tuple(
@@ -77,7 +80,8 @@ def _nearest(line: Line, grants: Iterable[Grant]) -> list[Grant]:
     return considered
 
 
-def _reason(line: Line, grant: Grant) -> Reason:
+def _reason(standing: StandingLine, grant: Grant) -> Reason:
+    line = standing.line
     if not any(unit == grant.unit and cost > 0 for unit, cost in line.costs):
         return "unit_mismatch"
     if not grant.scope.contains(line):
@@ -86,4 +90,6 @@ def _reason(line: Line, grant: Grant) -> Reason:
         return "pending_approval"
     if line.starts_at < grant.from_at:
         return "not_yet_valid"
-    return "exhausted" if grant.is_valid_at(line.starts_at) else "expired"
+    if not grant.is_valid_at(line.starts_at):
+        return "expired"
+    return "removed" if grant.removed_by(standing.booked_at) else "exhausted"

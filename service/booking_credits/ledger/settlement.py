@@ -284,7 +284,7 @@ class _Reading:
         if not charge.short:
             return ()
         self._record.require_grants(charge.line.starts_at)
-        return refusals(charge.line, self._grants())
+        return refusals(charge.standing, self._grants())
 
     def _grants(self) -> Iterable[Grant]:
         for grant_id, record in self._record.grants.items():

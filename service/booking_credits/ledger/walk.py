@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from booking_credits.ledger.account import NotLoaded
+from booking_credits.ledger.account import NotLoaded, can_pay
 from booking_credits.ledger.charges import (
     FIRST_RANK,
     Charge,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.calendars import Timeline
     from booking_credits.ledger.charges import LineKey, Rank
+    from booking_credits.ledger.facts import Line
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.policies import GrantOrder, Policy
     from booking_credits.ledger.standing import StandingGrant
@@ -77,6 +78,7 @@ class _Walk:
         self.after: dict[LineKey, Charge | None] = {}
         self.touched: set[str] = set(change.grants)
         self._rest: dict[str, int] = {}
+        self._rolled: dict[str, int] = {}
         self._freed: dict[str, Rank] = {}
         self._given_back: set[LineKey] = set()
         self._queue: list[tuple[Rank, LineKey]] = []
@@ -119,7 +121,7 @@ class _Walk:
             policy,
             timeline,
             lambda unit: self._grants_in(unit, order),
-            self._draw,
+            lambda grant, need: self._draw(grant, need, standing),
         )
         self._keep(standing, self._position, paid)
 
@@ -155,6 +157,9 @@ class _Walk:
         grant_id, record = grant.grant_id, self.record.grants.get(grant.grant_id)
         if (record is None and grant.pending) or (record is not None and record.grant == grant):
             return
+        if record is not None and record.grant == replace(grant, removals=record.grant.removals):
+            self._displace_booked_since_removals(grant)
+            return
         rest = grant.issued or 0
         if record is not None and _same_but_quantity(record.grant, grant):
             rest_before = self._rest_of(grant_id)
@@ -163,6 +168,7 @@ class _Walk:
         else:
             while record is not None and self._displace_last(grant_id):
                 pass
+            self._rolled[grant_id] = 0
             is_freed = not grant.pending
         self._rest[grant_id] = rest
         if is_freed:
@@ -170,37 +176,81 @@ class _Walk:
         while self._rest[grant_id] < 0 and self._displace_last(grant_id):
             pass
 
+    def _displace_booked_since_removals(self, grant: Grant) -> None:
+        """Queue who takes of a grant and was booked when something had been removed."""
+        since = grant.removals[0].at
+        for taker in self.record.takers(grant.grant_id):
+            if taker.standing.booked_at >= since:
+                self._displace(taker)
+
     def _displace_last(self, grant_id: str, above: Rank = FIRST_RANK) -> bool:
         """Queue the last charge above a rank that takes from a grant; False if there is none."""
         taker = self.record.last_taker(grant_id, above, self._given_back)
         if taker is None:
             return False
+        self._displace(taker)
+        return True
+
+    def _displace(self, taker: Charge) -> None:
         self._give_back(taker)
         heappush(self._queue, (taker.rank, taker.key))
-        return True
 
     def _give_back(self, charge: Charge) -> None:
         """Return a charge's takes to their grants; who was refused an exhausted one may want it."""
         self._given_back.add(charge.key)
         for take in charge.coverage.takes:
             self.touched.add(take.grant_id)
-            if self._grant(take.grant_id).quantity is None:
+            grant = self._grant(take.grant_id)
+            if grant.quantity is None:
                 continue
-            rest = self._rest_of(take.grant_id)
-            if rest <= 0:
+            if self._spare(grant) <= 0:
                 self._freed.setdefault(take.grant_id, charge.rank)
-            self._rest[take.grant_id] = rest + take.quantity
+            self._take(grant, -take.quantity, charge.line)
 
-    def _draw(self, grant: Grant, need: int) -> int:
-        """Take from a grant what is needed, from later charges too; an unlimited one has it."""
+    def _draw(self, grant: Grant, need: int, standing: StandingLine) -> int:
+        """Take what is needed from a grant that may pay, from later charges too.
+
+        Later charges give way also where they find less in it than this one does: what it takes
+        may leave them too little.
+        """
+        if not grant.may_pay(standing):
+            return 0
         if grant.quantity is None:
             return need
-        while (rest := self._rest_of(grant.grant_id)) < need:
+        while (self._spare(grant) if grant.is_limited else self._rest_of(grant.grant_id)) < need:
             if not self._displace_last(grant.grant_id, self._position):
                 break
-        taken = max(0, min(rest, need))
-        self._rest[grant.grant_id] = rest - taken
+        taken = max(0, min(self._allowance(grant, standing), need))
+        self._take(grant, taken, standing.line)
         return taken
+
+    def _take(self, grant: Grant, quantity: int, line: Line) -> None:
+        self._rest[grant.grant_id] = self._rest_of(grant.grant_id) - quantity
+        if grant.rolls_over_to(line):
+            self._rolled[grant.grant_id] = self._rolled_of(grant.grant_id) + quantity
+
+    def _allowance(self, grant: Grant, standing: StandingLine) -> int:
+        """Return what a finite grant still has for a charge, with all that others take."""
+        allowed = self._rest_of(grant.grant_id)
+        if grant.removals:
+            allowed -= grant.removed_by(standing.booked_at)
+        if grant.roll_cap is not None and grant.rolls_over_to(standing.line):
+            allowed = min(allowed, grant.roll_cap - self._rolled_of(grant.grant_id))
+        return allowed
+
+    def _spare(self, grant: Grant) -> int:
+        """Return what a finite grant still has for whoever finds least in it.
+
+        Where that is something, nobody was refused any of it.
+        """
+        spare = self._rest_of(grant.grant_id) - grant.removed
+        if grant.roll_cap is not None:
+            spare = min(spare, grant.roll_cap - self._rolled_of(grant.grant_id))
+        return spare
+
+    def _rolled_of(self, grant_id: str) -> int:
+        rolled = self._rolled.get(grant_id)
+        return self.record.grants[grant_id].rolled if rolled is None else rolled
 
     def _rest_of(self, grant_id: str) -> int:
         rest = self._rest.get(grant_id)
@@ -248,7 +298,23 @@ class _Walk:
     def _wanting(self, grant: Grant, above: Rank) -> Charge | None:
         """Only who knows all grants that pay before one can tell who would take more of it."""
         self.record.require_grants(grant.from_at)
-        return self.record.first_wanting(grant, above, self._better_ids(grant), self._given_back)
+        wants = self._may_want if grant.is_limited else can_pay
+        return self.record.first_wanting(
+            grant, above, self._better_ids(grant), self._given_back, wants
+        )
+
+    def _may_want(self, grant: Grant, charge: Charge) -> bool:
+        """Say whether a charge would find anything in a grant with limits.
+
+        Beyond the last charge that takes from it, a charge finds what its own limits leave;
+        before it there may be some who have to give way.
+        """
+        if not can_pay(grant, charge):
+            return False
+        if grant.quantity is None or self._allowance(grant, charge.standing) > 0:
+            return True
+        last = self.record.last_taker(grant.grant_id, charge.rank, self._given_back)
+        return last is not None
 
     def _better_ids(self, grant: Grant) -> frozenset[str]:
         """List a grant and those that pay before it whichever of the account's policies holds."""
@@ -278,7 +344,7 @@ class _Walk:
 
 
 def _same_but_quantity(before: Grant, after: Grant) -> bool:
-    """Say whether two finite grants differ in their quantity alone."""
-    if before.quantity is None or after.quantity is None:
+    """Say whether two finite grants without limits differ in their quantity alone."""
+    if before.quantity is None or after.quantity is None or after.is_limited:
         return False
     return replace(before, quantity=after.quantity) == after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from booking_credits.ledger.announcements import KINDS, Obligation, ObligationKey
@@ -11,7 +12,7 @@ from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.charges import Charge, Coverage, Take
 from booking_credits.ledger.entries import GrantRecord
 from booking_credits.ledger.facts import Line, Money, Scope
-from booking_credits.ledger.grants import Grant
+from booking_credits.ledger.grants import Grant, Removal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,10 @@ GRANT_COLUMNS = (
     "source",
     "pending",
     "gone",
+    "rolls_at",
+    "roll_cap",
+    "removals",
+    "rolled",
     "granted",
     "available",
     "held",
@@ -159,8 +164,14 @@ def grant_from(row: Mapping[str, Any]) -> GrantRecord:
         row["paid"],
         row["source"],
         row["pending"],
+        row["rolls_at"],
+        row["roll_cap"],
+        tuple(
+            Removal(datetime.fromisoformat(at), quantity)
+            for at, quantity in json.loads(row["removals"])
+        ),
     )
-    return GrantRecord(grant, buckets_from(row))
+    return GrantRecord(grant, buckets_from(row), row["rolled"])
 
 
 def grant_row(account_id: str, record: GrantRecord, *, gone: bool) -> tuple[object, ...]:
@@ -180,6 +191,10 @@ def grant_row(account_id: str, record: GrantRecord, *, gone: bool) -> tuple[obje
         grant.source,
         grant.pending,
         gone,
+        grant.rolls_at,
+        grant.roll_cap,
+        json.dumps([(removal.at.isoformat(), removal.quantity) for removal in grant.removals]),
+        record.rolled,
         *buckets_row(record.buckets),
     )
 

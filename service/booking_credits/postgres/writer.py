@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from booking_credits.ledger.buckets import Buckets
@@ -165,7 +166,11 @@ class LedgerWriter:
             after = record.grants.get(grant_id)
             if before == after and before is not None:
                 continue
-            if before is not None and after is not None and before.grant == after.grant:
+            if (
+                before is not None
+                and after is not None
+                and replace(before, buckets=after.buckets) == after
+            ):
                 moved.append((account_id, grant_id, *buckets_row(after.buckets)))
                 continue
             known = GrantRecord(record.gone[grant_id], Buckets()) if after is None else after

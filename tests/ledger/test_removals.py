@@ -1,0 +1,119 @@
+"""Removals: a grant taken back, whole or by a quantity, decided by when that was done."""
+
+from dataclasses import replace
+
+from booking_credits.ledger.account import AccountRecord
+from booking_credits.ledger.buckets import Buckets
+from booking_credits.ledger.charges import Take
+from booking_credits.ledger.facts import Fact, Line
+from builders import (
+    a_book,
+    a_booking,
+    a_cancellation,
+    a_grant,
+    a_line,
+    a_record,
+    a_removal,
+    a_renewal,
+    time_passed,
+)
+
+BEFORE, AFTER = "2026-03-04 09:00", "2026-03-06 09:00"
+GIVEN = a_grant("g1", 10, unit="credit", granted="2026-03-01 09:00")
+CREDIT_NOTE = a_removal("g1", 4, occurred="2026-03-05 09:00")
+WITHDRAWAL = a_removal("g1", occurred="2026-03-05 09:00")
+
+
+def test_a_credit_note_leaves_less_to_who_books_later() -> None:
+    """Of ten credits four are returned: six are left to bookings made afterwards."""
+    record = _record(GIVEN, CREDIT_NOTE, _booking("b1", 8, AFTER))
+    assert {"b1": 6} == _taken(record)
+    assert Buckets(10, 0, 6, 0, 0, 4) == record.grants["g1"].buckets
+
+
+def test_a_removal_takes_nothing_from_who_booked_before() -> None:
+    """Who booked before keeps what it holds, though the removal is known first."""
+    record = _record(CREDIT_NOTE, GIVEN, _booking("b1", 8, BEFORE))
+    assert {"b1": 8} == _taken(record)
+    assert Buckets(10, 0, 8, 0, 0, 2) == record.grants["g1"].buckets
+
+
+def test_what_is_released_after_a_removal_is_removed() -> None:
+    """A cancellation gives back to nobody what had been removed meanwhile."""
+    cancelled = a_cancellation("b1", revision=2, occurred=AFTER)
+    record = _record(GIVEN, _booking("b1", 8, BEFORE), WITHDRAWAL, cancelled)
+    assert {} == _taken(record)
+    assert Buckets(10, 0, 0, 0, 0, 10) == record.grants["g1"].buckets
+
+
+def test_a_later_booking_takes_what_another_releases_within_the_limit() -> None:
+    """Of what a cancellation gives back, only what was not removed goes to who waited for it."""
+    cancelled = a_cancellation("b1", revision=2, occurred=AFTER)
+    facts: list[Fact] = [
+        GIVEN,
+        CREDIT_NOTE,
+        _booking("b1", 5, AFTER),
+        _booking("b2", 5, AFTER, day=11),
+    ]
+    assert {"b1": 5, "b2": 1} == _taken(_record(*facts))
+    assert {"b2": 5} == _taken(_record(*facts, cancelled))
+
+
+def test_a_removal_learned_late_displaces_who_booked_since() -> None:
+    """A removal that arrives after a booking made since takes the credits from it."""
+    record = _record(GIVEN, _booking("b1", 8, AFTER), WITHDRAWAL)
+    assert {} == _taken(record)
+    assert Buckets(10, 0, 0, 0, 0, 10) == record.grants["g1"].buckets
+
+
+def test_removing_again_changes_nothing() -> None:
+    """A grant removed whole has nothing left to remove."""
+    once = _record(GIVEN, _booking("b1", 8, BEFORE), WITHDRAWAL)
+    again = a_removal("g1", occurred="2026-03-05 10:00")
+    twice = _record(GIVEN, _booking("b1", 8, BEFORE), WITHDRAWAL, again)
+    assert once.grants["g1"].buckets == twice.grants["g1"].buckets
+
+
+def test_an_unlimited_grant_is_removed_whole() -> None:
+    """Who books after the removal of an unlimited grant finds nothing in it."""
+    unlimited = replace(GIVEN, quantity=None)
+    record = _record(
+        unlimited, _booking("b1", 8, BEFORE), WITHDRAWAL, _booking("b2", 8, AFTER, day=11)
+    )
+    assert {"b1": 8} == _taken(record)
+
+
+def test_what_was_removed_expires_no_more() -> None:
+    """At its end only what is neither taken nor removed expires."""
+    ending = replace(GIVEN, valid_to=time_passed("2026-03-20 00:00").occurred_at)
+    record = _record(
+        ending, CREDIT_NOTE, _booking("b1", 1, BEFORE), time_passed("2026-03-20 00:00")
+    )
+    assert Buckets(10, 0, 0, 1, 5, 4) == record.grants["g1"].buckets
+
+
+def test_a_plan_grant_is_removed_by_its_name() -> None:
+    """What a plan issued for a period can be removed as any other grant."""
+    name = "plan/hot-desk/base/2026-03-01"
+    record = a_record(a_renewal(), a_removal(name, occurred="2026-03-05 09:00"))
+    assert Buckets(5000, 0, 0, 0, 0, 5000) == record.grants[name].buckets
+
+
+def _record(*facts: Fact) -> AccountRecord:
+    return a_record(*facts, book=a_book(policy="packs"))
+
+
+def _booking(booking_id: str, credits_needed: int, booked: str, *, day: int = 10) -> Fact:
+    return a_booking(booking_id, _line(credits_needed, day), occurred=booked)
+
+
+def _line(credits_needed: int, day: int) -> Line:
+    return a_line(starts=f"2026-03-{day} 10:00", costs={"credit": credits_needed})
+
+
+def _taken(record: AccountRecord) -> dict[str, int]:
+    """Sum up takes by booking."""
+    takes: dict[str, list[Take]] = {}
+    for (booking_id, _), charge in record.charges.items():
+        takes.setdefault(booking_id, []).extend(charge.coverage.takes)
+    return {b: sum(take.quantity for take in taken) for b, taken in takes.items() if taken}
