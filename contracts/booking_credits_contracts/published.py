@@ -17,6 +17,7 @@ from booking_credits_contracts.identifiers import Id, LongId, Source
 from booking_credits_contracts.quantities import (
     AMOUNT_MINOR_LIMIT,
     AmountMinor,
+    Change,
     Costs,
     Currency,
     Money,
@@ -249,8 +250,46 @@ class CreditsExpiring(LedgerEvent):
     expires_at: Instant
 
 
+class StatedUnit(Published):
+    """One unit in a period: what was neither used nor gone when it began, and when it ended.
+
+    `opening + issued - drawn - expired - removed + adjusted` is `closing`.
+    """
+
+    unit: Id
+    opening: Change
+    issued: Change
+    drawn: Change
+    expired: Change
+    removed: Change
+    adjusted: Change
+    closing: Change
+
+
+class StatedOverage(Published):
+    """What is owed for the period by a channel, and what changed of earlier ones meanwhile."""
+
+    currency: Currency
+    channel: Literal["invoice", "card", "on_account"]
+    owed_minor: Annotated[int, Field(ge=-_EXACT_LIMIT, le=_EXACT_LIMIT)]
+    adjusted_minor: Annotated[int, Field(ge=-_EXACT_LIMIT, le=_EXACT_LIMIT)]
+
+
+class PeriodClosed(LedgerEvent):
+    """`period-closed`: the statement of a period, which begins where the one before it ended."""
+
+    billing_period: BillingPeriod
+    units: tuple[StatedUnit, ...]
+    overages: tuple[StatedOverage, ...]
+
+
 PublishedData = (
-    BalanceChanged | OverageDetected | CoverageDecided | RequestRejected | CreditsExpiring
+    BalanceChanged
+    | OverageDetected
+    | CoverageDecided
+    | RequestRejected
+    | CreditsExpiring
+    | PeriodClosed
 )
 
 PUBLISHED: Final[Mapping[str, type[PublishedData]]] = MappingProxyType(
@@ -260,6 +299,7 @@ PUBLISHED: Final[Mapping[str, type[PublishedData]]] = MappingProxyType(
         "coverage-decided": CoverageDecided,
         "request-rejected": RequestRejected,
         "credits-expiring": CreditsExpiring,
+        "period-closed": PeriodClosed,
     }
 )
 """The data of each event type that the service publishes."""

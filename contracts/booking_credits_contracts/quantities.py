@@ -55,6 +55,9 @@ GrantQuantity = Annotated[
 Total = Annotated[str, Field(pattern=r"^[0-9]{1,19}(\.[0-9]{1,6})?$")]
 """A sum of quantities, which may have more digits than any of them."""
 
+Change = Annotated[str, Field(pattern=r"^-?[0-9]{1,19}(\.[0-9]{1,6})?$")]
+"""A sum of quantities that came and went, which may be negative."""
+
 Costs = Annotated[dict[Id, Quantity], Field(max_length=8)]
 """Quantities by unit, at most 8."""
 

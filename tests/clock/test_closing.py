@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import astuple
 from datetime import date, datetime
+from decimal import Decimal
 from typing import TypeAlias
 from uuid import uuid4
 
@@ -10,6 +12,7 @@ import pytest
 
 from booking_credits.clock.clock import Clock
 from booking_credits.inbox.reading import read_fact
+from booking_credits.ledger.announcements import PeriodStatement
 from booking_credits.ledger.facts import Fact
 from booking_credits.outbox.rendering import render
 from booking_credits.postgres.pool import Pool, open_pool
@@ -18,7 +21,20 @@ from booking_credits.posting.batch import Batch
 from booking_credits.posting.post import Poster
 from booking_credits.posting.shards import SHARDS
 from booking_credits.verify.verification import verify
-from builders import ACCOUNT, a_book, a_booking, a_line, a_renewal, an_account, at, on
+from booking_credits_contracts import PUBLISHED, PeriodClosed
+from builders import (
+    ACCOUNT,
+    a_book,
+    a_booking,
+    a_cancellation,
+    a_line,
+    a_record,
+    a_renewal,
+    an_account,
+    an_allotment,
+    at,
+    on,
+)
 from postgres.arrivals import arrival
 
 Closed: TypeAlias = tuple[datetime, date, datetime]
@@ -129,6 +145,41 @@ async def test_closings_are_rebuilt(database: str, pool: Pool, poster: Poster) -
     assert [] == [violation for violation in found if violation.check != "policies"]
 
 
+async def test_statements_are_those_of_the_pure_core(pool: Pool, poster: Poster) -> None:
+    """Summed up by the database or in memory, whatever came between closings, they agree."""
+    await _read_through(pool, "2026-06-10 00:00")
+    await _post(poster, a_renewal(), a_renewal(period="2026-04-01", occurred="2026-04-01 00:00"))
+    await _closed_by(pool, poster, "2026-04-02 00:00")
+    await _post(poster, a_booking("short", a_line(starts="2026-04-02 10:00", costs={"coin": 9000})))
+    assert [MARCH] == await _closed_by(pool, poster, "2026-04-05 00:00")
+    late = a_booking("late", a_line(starts="2026-03-05 10:00", costs={"coin": 7000}, price=7000))
+    bonus = a_renewal(an_allotment(300, unit="minute"), plan="bonus", ends="2026-12-01")
+    await _post(poster, late, a_cancellation(occurred="2026-03-20 09:00"), bonus)
+    await _closed_by(pool, poster, "2026-06-10 00:00")
+
+    facts = await pool.fetch("select type, occurred_at, payload from facts order by fact_no")
+    record = a_record(*(_read(*tuple(fact)) for fact in facts), book=BOOK)
+    contents = (a.content for o in record.postings.outcomes for a in o.announcements)
+    expected = [content for content in contents if isinstance(content, PeriodStatement)]
+    published = await pool.fetch(
+        "select payload from announcements where type = 'period-closed' order by sequence"
+    )
+    actual = [PUBLISHED["period-closed"].model_validate_json(row["payload"]) for row in published]
+    assert 3 == len(actual)
+    for statement, event in zip(expected, actual, strict=True):
+        assert isinstance(event, PeriodClosed)
+        assert statement.start_date == event.billing_period.start
+        assert [astuple(unit)[1:] for unit in statement.units] == [
+            tuple(_steps(text, unit.unit) for text in list(unit.model_dump().values())[1:])
+            for unit in event.units
+        ]
+        assert [astuple(overage) for overage in statement.overages] == [
+            tuple(overage.model_dump().values()) for overage in event.overages
+        ]
+    assert any(unit.adjusted for statement in expected for unit in statement.units)
+    assert any(o.adjusted_minor for statement in expected for o in statement.overages)
+
+
 async def _post(poster: Poster, *facts: Fact, recorded: str = "2026-03-15 12:00") -> None:
     told = tuple(arrival(fact, recorded_at=at(recorded)) for fact in facts)
     assert [] == (await poster.post(Batch(told))).dead_letters
@@ -183,3 +234,7 @@ def _clock(pool: Pool, poster: Poster, now: datetime) -> Clock:
 
 def _read(kind: str, occurred_at: datetime, payload: str) -> Fact:
     return read_fact(kind, occurred_at, payload, BOOK)
+
+
+def _steps(quantity: str, unit: str) -> int:
+    return int(Decimal(quantity) * 10 ** BOOK.units[unit].scale)

@@ -12,6 +12,7 @@ from booking_credits_contracts import (
     CoverageDecided,
     CreditsExpiring,
     OverageDetected,
+    PeriodClosed,
     RequestRejected,
 )
 from booking_credits_contracts.published import Bucket
@@ -107,6 +108,8 @@ class Screen:
                 self._show_rejection(event)
             case CreditsExpiring():
                 self._show_notice(event)
+            case PeriodClosed():
+                self._show_statement(event)
 
     def _show_balance(self, event: BalanceChanged) -> None:
         for entry in event.entries:
@@ -153,6 +156,15 @@ class Screen:
             f" expire on {event.expires_at:%d %B, %H:%M}",
             "yellow",
         )
+
+    def _show_statement(self, event: PeriodClosed) -> None:
+        period = event.billing_period
+        for stated in event.units:
+            self.say(
+                f"  closed    {event.account_id} from {period.start} to {period.end}:"
+                f" {stated.opening} → {stated.closing} {stated.unit}",
+                "cyan",
+            )
 
 
 def _rows(tally: Tally) -> Iterator[tuple[str, ...]]:

@@ -17,6 +17,7 @@ from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.charges import FIRST_RANK, LAST_RANK
 from booking_credits.ledger.facts import ACCOUNT_SUBJECT, AccountDescribed, CreditsGranted
 from booking_credits.ledger.grants import OPEN_END, burn_key
+from booking_credits.ledger.postings import PostedAround, Postings
 from booking_credits.ledger.standing import standing_grants
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ class Everything:
 
 Wants: TypeAlias = "Callable[[Grant, Charge], bool]"
 Question: TypeAlias = "tuple[Grant, frozenset[str]]"
-Need: TypeAlias = TakersBelow | WantingAbove | GrantsEndingAfter | LinesWithin | DueBy | Everything
+Need: TypeAlias = (
+    TakersBelow | WantingAbove | GrantsEndingAfter | LinesWithin | DueBy | Everything | PostedAround
+)
 
 
 class NotLoaded(Exception):
@@ -94,7 +97,6 @@ class NotLoaded(Exception):
 
     def __init__(self, *needs: Need) -> None:
         """Keep what is missing."""
-        super().__init__()
         self.needs = needs
 
 
@@ -175,6 +177,7 @@ class AccountRecord:
         self.obligations: dict[LineKey, tuple[Obligation, ...]] = {}
         self.balances: dict[str, Buckets] = {}
         self.reach = Reach(whole=whole)
+        self.postings = Postings(whole=whole)
         self._short: list[tuple[Rank, LineKey]] = []
         self._takers: dict[str, list[tuple[Rank, LineKey]]] = {}
         self._sorted_grants: dict[tuple[str, GrantOrder], list[Grant]] = {}
@@ -201,6 +204,7 @@ class AccountRecord:
         self._keep_standing(fact)
         self.obligations.update(outcome.obligations)
         self.balances.update(outcome.balances)
+        self.postings.add(outcome)
 
     def _drop_grants(self, outcome: Outcome) -> None:
         for grant_id in outcome.gone:

@@ -129,8 +129,53 @@ class CreditsExpiring:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class StatedUnit:
+    """What happened in a period to the credits of a unit that are neither used nor gone.
+
+    `opening + issued - drawn - expired - removed + adjusted = closing`. All but the balances may
+    be negative; `adjusted` is what late facts changed of periods that were closed before.
+    """
+
+    unit: str
+    opening: int
+    issued: int
+    drawn: int
+    expired: int
+    removed: int
+    adjusted: int
+    closing: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatedOverage:
+    """What is owed for a period by one channel, and what changed of earlier periods meanwhile."""
+
+    currency: str
+    channel: Channel
+    owed_minor: int
+    adjusted_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodStatement:
+    """A period that was closed, by its local dates, and its statement."""
+
+    kind: ClassVar[Kind] = "period-closed"
+    start_date: date
+    end_date: date
+    zone: str
+    units: tuple[StatedUnit, ...]
+    overages: tuple[StatedOverage, ...]
+
+
 Content: TypeAlias = (
-    BalanceChanged | OverageDetected | CoverageDecided | RequestRejected | CreditsExpiring
+    BalanceChanged
+    | OverageDetected
+    | CoverageDecided
+    | RequestRejected
+    | CreditsExpiring
+    | PeriodStatement
 )
 
 

@@ -40,6 +40,7 @@ from booking_credits.ledger.notices import expiring, furthest_end
 from booking_credits.ledger.obligations import revise_obligations
 from booking_credits.ledger.reasons import refusals
 from booking_credits.ledger.standing import grants_in_being, is_standing, standing_grants
+from booking_credits.ledger.statements import statement
 from booking_credits.ledger.walk import Change, walk
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def _settle(record: AccountRecord, fact: Fact, left_short: tuple[DecidedLine, ..
         *(OverageDetected(o, status, by, reading.refusals_of(o)) for o, status, by in revised),
         *reading.decisions(fact, left_short),
         *expiring(record, fact, grant_records),
+        *([statement(record, fact)] if isinstance(fact, PeriodClosed) else []),
     ]
     announcements, numbers = _number(record.numbers, len(entries), contents)
     return Outcome(

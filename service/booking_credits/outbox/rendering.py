@@ -5,6 +5,7 @@ Rendering the same announcement again gives the same ids and the same text.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID, uuid5
@@ -16,7 +17,9 @@ from booking_credits.ledger.announcements import (
     CoverageDecided,
     CreditsExpiring,
     OverageDetected,
+    PeriodStatement,
     RequestRejected,
+    StatedUnit,
 )
 from booking_credits.ledger.buckets import BUCKETS
 from booking_credits.ledger.charges import cash_for, needed
@@ -116,6 +119,8 @@ class _Renderer:
                 return _rejection(rejected)
             case CreditsExpiring() as notice:
                 return self._notice(notice)
+            case PeriodStatement() as stated:
+                return self._statement(stated)
 
     def _balance(self, changed: BalanceChanged) -> Json:
         scale = self._book.units[changed.unit].scale
@@ -166,6 +171,25 @@ class _Renderer:
             "unit": notice.unit,
             "quantity": decimal_text(notice.quantity, self._book.units[notice.unit].scale),
             "expires_at": notice.expires_at,
+        }
+
+    def _statement(self, stated: PeriodStatement) -> Json:
+        return {
+            "billing_period": {
+                "start": stated.start_date,
+                "end": stated.end_date,
+                "zone": stated.zone,
+            },
+            "units": [self._stated(unit) for unit in stated.units],
+            "overages": [asdict(overage) for overage in stated.overages],
+        }
+
+    def _stated(self, stated: StatedUnit) -> Json:
+        scale = self._book.units[stated.unit].scale
+        figures = {name: steps for name, steps in asdict(stated).items() if name != "unit"}
+        return {"unit": stated.unit} | {
+            name: f"{'-' if steps < 0 else ''}{decimal_text(abs(steps), scale)}"
+            for name, steps in figures.items()
         }
 
     def _grant(self, grant_id: str) -> Grant:

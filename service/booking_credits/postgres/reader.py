@@ -23,6 +23,7 @@ from booking_credits.ledger.account import (
 )
 from booking_credits.ledger.charges import LAST_RANK
 from booking_credits.ledger.facts import ACCOUNT_SUBJECT, CLOCK_SUBJECT, TimePassed, with_answer
+from booking_credits.ledger.postings import Flow, Owing, PostedAround, Sums
 from booking_credits.postgres.rows import (
     LAST_OF_KINDS,
     buckets_from,
@@ -117,6 +118,7 @@ class LedgerReader:
         await self._read_wanting(by_kind[WantingAbove])
         await self._read_lines(by_kind[LinesWithin])
         await self._read_due(by_kind[DueBy])
+        await self._read_postings(by_kind[PostedAround])
         await self._read_everything([record for record, _ in by_kind[Everything]])
         usable = {r.account_id: need.instant for r, need in by_kind[GrantsEndingAfter]}
         # What was read to be covered anew will ask for the grants that can pay it.
@@ -196,6 +198,25 @@ class LedgerReader:
         await self._read_grants("grants_ended_by", ids, last_ends)
         for record, need in asked:
             record.reach.due_through = need.instant
+
+    async def _read_postings(self, asked: list[tuple[AccountRecord, PostedAround]]) -> None:
+        if not asked:
+            return
+        columns = (
+            [record.account_id for record, _ in asked],
+            [need.since for _, need in asked],
+            [need.period_start for _, need in asked],
+            [need.ends_at for _, need in asked],
+            [need.closed_fact for _, need in asked],
+        )
+        flows: dict[int, list[Flow]] = defaultdict(list)
+        for row in await self._fetch("flows_around", *columns):
+            flows[row["question"]].append(Flow(*tuple(row)[1:]))
+        owing: dict[int, list[Owing]] = defaultdict(list)
+        for row in await self._fetch("owing_around", *columns):
+            owing[row["question"]].append(Owing(*tuple(row)[1:]))
+        for number, (record, need) in enumerate(asked):
+            record.postings.sums[need] = Sums(tuple(flows[number]), tuple(owing[number]))
 
     async def _read_everything(self, records: list[AccountRecord]) -> None:
         if not records:

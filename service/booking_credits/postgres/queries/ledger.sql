@@ -196,6 +196,71 @@ cross join lateral (
     order by rank limit $7
 ) as found
 
+-- name: flows_around
+-- What moved between buckets, summed up: since an instant and late for before it. What expires at
+-- an instant does so in the moment before. $1 account,
+-- $2 since, $3 the period's date, $4 its end, $5 the fact that closed the one before, if known.
+select w.ordinality - 1 as question, g.unit, f.source_bucket, f.target_bucket, f.part,
+    sum(f.quantity)::bigint as quantity
+from unnest($1::text[], $2::timestamptz[], $3::date[], $4::timestamptz[], $5::bigint[])
+with ordinality as w (account_id, since, period_start, ends_at, closed_fact)
+join accounts as a on a.account_id = w.account_id
+cross join lateral (
+    select coalesce(w.closed_fact, (
+        select n.fact_no from announcements as n
+        where n.account_id = a.account_id and n.sequence = a.last_period_closed and n.part = 1
+    ), 0) as fact_no
+) as closed
+cross join lateral (
+    select e.grant_id, e.source_bucket, e.target_bucket, e.quantity,
+        case when s.at >= w.ends_at then 'later' else 'within' end as part
+    from entries as e
+    cross join lateral (
+        select e.effective_at - case
+            when e.source_bucket = 'available' and e.target_bucket = 'expired'
+                and e.booking_id is null then interval '1 microsecond'
+            else interval '0' end as at
+    ) as s
+    where e.account_id = w.account_id and e.effective_at >= coalesce(w.since, '-infinity')
+        and s.at >= coalesce(w.since, '-infinity')
+    union all
+    select e.grant_id, e.source_bucket, e.target_bucket, e.quantity, 'late' as part
+    from entries as e
+    where e.account_id = w.account_id and e.entry_no > coalesce((
+        select p.entry_no from entries as p
+        where p.account_id = w.account_id and p.fact_no <= closed.fact_no
+        order by p.entry_no desc limit 1
+    ), 0) and (
+        e.effective_at < w.since
+        or e.effective_at = w.since and e.source_bucket = 'available'
+            and e.target_bucket = 'expired' and e.booking_id is null
+    )
+) as f
+join grants as g on g.account_id = w.account_id and g.grant_id = f.grant_id
+group by w.ordinality, g.unit, f.source_bucket, f.target_bucket, f.part
+
+-- name: owing_around
+-- What is owed for a period, and what changed late for earlier ones. $1 to $5 as above.
+select w.ordinality - 1 as question, o.currency, o.channel, false as is_late,
+    sum(o.total_minor)::bigint as change_minor
+from unnest($1::text[], $2::timestamptz[], $3::date[], $4::timestamptz[], $5::bigint[])
+with ordinality as w (account_id, since, period_start, ends_at, closed_fact)
+join obligations as o on o.account_id = w.account_id and o.currency <> ''
+    and o.period_start <= w.period_start and (w.since is null or o.period_start = w.period_start)
+group by w.ordinality, o.currency, o.channel
+union all
+select w.ordinality - 1 as question, n.payload ->> 'currency' as currency,
+    n.payload ->> 'channel' as channel, true as is_late,
+    sum((n.payload ->> 'change_minor')::bigint)::bigint as change_minor
+from unnest($1::text[], $2::timestamptz[], $3::date[], $4::timestamptz[], $5::bigint[])
+with ordinality as w (account_id, since, period_start, ends_at, closed_fact)
+join accounts as a on a.account_id = w.account_id
+join announcements as n on n.account_id = w.account_id and n.sequence > a.last_period_closed
+    and n.type = 'overage-detected' and n.payload ->> 'currency' is not null
+where w.since is not null and w.closed_fact is null
+    and (n.payload -> 'billing_period' ->> 'start')::date < w.period_start
+group by w.ordinality, n.payload ->> 'currency', n.payload ->> 'channel'
+
 -- name: bookings_of_accounts
 -- $1 account.
 select distinct account_id, booking_id from charges where account_id = any($1::text[])

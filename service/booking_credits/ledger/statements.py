@@ -1,0 +1,153 @@
+"""Statements: what happened to an account's credits from where the last period ended to an end.
+
+An entry is stated once: in the period of its time or, where that was closed before it was posted,
+as an adjustment of the next one to be closed. So a statement begins where the one before it ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from booking_credits.ledger.account import NotLoaded
+from booking_credits.ledger.announcements import (
+    OverageDetected,
+    PeriodStatement,
+    StatedOverage,
+    StatedUnit,
+)
+from booking_credits.ledger.facts import CLOSING_SUBJECT, PeriodClosed
+from booking_credits.ledger.postings import Flow, Owing, PostedAround, Sums
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from booking_credits.ledger.account import AccountRecord, Outcome
+    from booking_credits.ledger.buckets import Buckets
+    from booking_credits.ledger.entries import Entry
+    from booking_credits.ledger.facts import Channel
+    from booking_credits.ledger.postings import Part
+
+_LAST_MOMENT = timedelta(microseconds=1)
+
+
+def statement(record: AccountRecord, fact: PeriodClosed) -> PeriodStatement:
+    """State the period that a fact closes.
+
+    Raises `NotLoaded` where the record lacks what was posted before.
+    """
+    closings = record.facts_of(CLOSING_SUBJECT)
+    since = max((f.ends_at for f in closings if isinstance(f, PeriodClosed)), default=None)
+    postings = record.postings
+    asked = PostedAround(since, fact.period_start, fact.ends_at, postings.closed_fact)
+    if not postings.whole and asked not in postings.sums:
+        raise NotLoaded(asked)
+    known = postings.sums.get(asked, Sums())
+    flows = [*known.flows, *_flows(record, asked)]
+    owing = [*known.owing, *_owing(postings.outcomes, asked)]
+    period = record.timeline.period_at(fact.ends_at - _LAST_MOMENT)
+    units = (_state(unit, buckets, flows) for unit, buckets in sorted(record.balances.items()))
+    return PeriodStatement(
+        fact.period_start, period.end_date, period.zone, tuple(units), tuple(_overages(owing))
+    )
+
+
+def _flows(record: AccountRecord, asked: PostedAround) -> Iterator[Flow]:
+    for outcome in record.postings.outcomes:
+        is_news = _is_news(outcome, asked)
+        for _, entry in outcome.entries:
+            part = _part_of(entry, outcome.fact.occurred_at, asked)
+            if part != "late" or is_news:
+                unit = _unit_of(entry.grant_id, record)
+                yield Flow(unit, entry.source, entry.target, part, entry.quantity)
+
+
+def _unit_of(grant_id: str, record: AccountRecord) -> str:
+    known = record.grants.get(grant_id)
+    return (record.gone[grant_id] if known is None else known.grant).unit
+
+
+def _part_of(entry: Entry, effective_at: datetime, asked: PostedAround) -> Part:
+    """Tell where an entry is stated; what expires at a period's end expires within it."""
+    is_expiry = (entry.source, entry.target, entry.line_key) == ("available", "expired", None)
+    at = effective_at - _LAST_MOMENT if is_expiry else effective_at
+    if at >= asked.ends_at:
+        return "later"
+    return "within" if asked.since is None or at >= asked.since else "late"
+
+
+def _is_news(outcome: Outcome, asked: PostedAround) -> bool:
+    return asked.closed_fact is None or outcome.numbers.fact > asked.closed_fact
+
+
+def _owing(outcomes: Iterable[Outcome], asked: PostedAround) -> Iterator[Owing]:
+    for outcome in outcomes:
+        for announcement in outcome.announcements:
+            content = announcement.content
+            if not isinstance(content, OverageDetected):
+                continue
+            key = content.obligation.key
+            if key.currency is None or key.period_start > asked.period_start:
+                continue
+            is_late = asked.since is not None and key.period_start < asked.period_start
+            if not is_late or _is_news(outcome, asked):
+                yield Owing(key.currency, key.channel, is_late, content.change_minor)
+
+
+@dataclass(slots=True)
+class _Column:
+    """What one unit's flows come to: by bucket in the period, and altogether."""
+
+    moved: dict[str, int]
+    adjusted: int = 0
+    later: int = 0
+
+
+def _state(unit: str, buckets: Buckets, flows: Iterable[Flow]) -> StatedUnit:
+    """State a unit; what is not yet used is its balance."""
+    column = _Column(dict.fromkeys(("granted", "drawn", "expired", "removed"), 0))
+    for flow in flows:
+        if flow.unit == unit:
+            _add(column, flow)
+    moved = column.moved
+    closing = buckets.available + buckets.held - column.later
+    change = -sum(moved.values()) + column.adjusted
+    return StatedUnit(
+        unit,
+        closing - change,
+        -moved["granted"],
+        moved["drawn"],
+        moved["expired"],
+        moved["removed"],
+        column.adjusted,
+        closing,
+    )
+
+
+def _add(column: _Column, flow: Flow) -> None:
+    signed = ((flow.source, -flow.quantity), (flow.target, flow.quantity))
+    change = sum(quantity for bucket, quantity in signed if bucket in _UNUSED)
+    if flow.part == "later":
+        column.later += change
+    elif flow.part == "late":
+        column.adjusted += change
+    else:
+        for bucket, quantity in signed:
+            if bucket in column.moved:
+                column.moved[bucket] += quantity
+
+
+_UNUSED = ("available", "held")
+
+
+def _overages(owing: Iterable[Owing]) -> Iterator[StatedOverage]:
+    """Sum up what is owed for the period, and what changed of earlier ones."""
+    totals: dict[tuple[str, Channel], list[int]] = {}
+    for change in owing:
+        total = totals.setdefault((change.currency, change.channel), [0, 0])
+        total[change.is_late] += change.change_minor
+    for (currency, channel), (owed, adjusted) in sorted(totals.items()):
+        if owed or adjusted:
+            yield StatedOverage(currency, channel, owed, adjusted)
