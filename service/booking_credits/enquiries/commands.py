@@ -19,6 +19,7 @@ from booking_credits.enquiries.log import log as ask_log
 from booking_credits.enquiries.quoting import NotQuotable
 from booking_credits.enquiries.quoting import quote as ask_quote
 from booking_credits.enquiries.session import NotFound, Session
+from booking_credits.enquiries.statement import statement as ask_statement
 from booking_credits.exit_codes import ExitCode
 from booking_credits.output import Output
 from booking_credits.policy_file import PolicyFileError, load_policies
@@ -90,6 +91,20 @@ def log(  # noqa: PLR0913 - its options
     """List every entry of an account, what remained after it, and who or what caused it."""
     selection = Selection(_date(from_date), _date(to_date), unit, grant)
     _answer(output, lambda session: ask_log(session, account, selection))
+
+
+@app.command()
+def statement(
+    account: Account,
+    period: Annotated[
+        datetime | None,
+        typer.Argument(formats=["%Y-%m-%d"], help="Its first day; the last one closed if none."),
+    ] = None,
+    *,
+    output: Form = Output.table,
+) -> None:
+    """Show the statement of a billing period that was closed."""
+    _answer(output, lambda session: ask_statement(session, account, _date(period)))
 
 
 @app.command()

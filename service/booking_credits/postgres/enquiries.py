@@ -10,7 +10,7 @@ from booking_credits.postgres.sql import load_queries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
-    from datetime import datetime
+    from datetime import date, datetime
 
     from booking_credits.postgres.pool import Connection
 
@@ -53,6 +53,11 @@ async def entries_of_booking(connection: Connection, account_id: str, booking_id
 async def overages_of_booking(connection: Connection, account_id: str, booking_id: str) -> Rows:
     """Read every revision of what a booking owes, in the order in which they were announced."""
     return await connection.fetch(_SQL["overages_of_booking"], account_id, booking_id)
+
+
+async def statement_of(connection: Connection, account_id: str, period: date | None) -> Rows:
+    """Read the statement of a period, or the last one, if there is any."""
+    return await connection.fetch(_SQL["statement_of"], account_id, period)
 
 
 async def account_of_booking(connection: Connection, booking_id: str) -> str | None:

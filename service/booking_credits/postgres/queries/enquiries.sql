@@ -30,6 +30,13 @@ where account_id = $1 and type = 'overage-detected' and part = 1
     and payload ->> 'booking_id' = $2
 order by sequence
 
+-- name: statement_of
+-- The last statement of an account, or that of one period. $1 account, $2 its start, if one.
+select payload, recorded_at from announcements
+where account_id = $1 and type = 'period-closed'
+    and ($2::date is null or (payload -> 'billing_period' ->> 'start')::date = $2)
+order by sequence desc limit 1
+
 -- name: account_of_booking
 -- $1 booking.
 select account_id from bookings where booking_id = $1
