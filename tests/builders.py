@@ -24,6 +24,7 @@ from booking_credits.ledger.facts import (
     GrantRemoved,
     Line,
     Money,
+    OpeningBalance,
     PackApproved,
     PackPurchased,
     PlanRenewed,
@@ -311,6 +312,7 @@ def an_account(
     location: str | None = "harbour",
     on_account: bool = False,
     allotments: Iterable[StandingAllotment] = (),
+    brings: Iterable[OpeningBalance] = (),
     occurred: datetime | str = "2026-01-01 00:00",
 ) -> AccountDescribed:
     """Open or change the account."""
@@ -324,6 +326,7 @@ def an_account(
         on_account=on_account,
         occurred_at=_instant(occurred),
         allotments=tuple(allotments),
+        opening_balance=tuple(brings),
     )
 
 

@@ -32,6 +32,7 @@ from booking_credits_contracts.published import (
 from booking_credits_contracts.quantities import CURRENCIES, Money
 from booking_credits_contracts.received import (
     RECEIVED,
+    AccountOpened,
     AccountState,
     Allotment,
     BillingPlanRenewed,
@@ -44,6 +45,7 @@ from booking_credits_contracts.received import (
     CreditPackPurchased,
     CreditsGranted,
     GrantRemoved,
+    OpeningBalance,
     ReceivedData,
     Rollover,
     Scope,
@@ -56,6 +58,7 @@ __all__ = [
     "PUBLISHED",
     "RECEIVED",
     "VALUE_LIMIT_BYTES",
+    "AccountOpened",
     "AccountState",
     "Allotment",
     "Balance",
@@ -80,6 +83,7 @@ __all__ = [
     "LineCoverage",
     "LineInTheWay",
     "Money",
+    "OpeningBalance",
     "OverageDetected",
     "PeriodClosed",
     "PublishedData",

@@ -94,8 +94,17 @@ class StandingAllotment(Received):
         return self
 
 
+class OpeningBalance(Received):
+    """What an account brings along of a unit; without `valid_to` it has no end."""
+
+    unit: Id
+    quantity: Annotated[Quantity, AfterValidator(require_positive)]
+    scope: Scope = EVERYTHING
+    valid_to: Instant | None = None
+
+
 class AccountState(AccountEvent):
-    """`account-opened`, `account-changed`: the account's calendar and rules from a local date.
+    """`account-changed`: the account's calendar and rules from a local date.
 
     What is newly allotted is given whole in the running period already. What is allotted otherwise
     or no longer stays as it is in the running period.
@@ -114,6 +123,18 @@ class AccountState(AccountEvent):
     def _check_names(self) -> Self:
         if len({allotment.name for allotment in self.allotments}) < len(self.allotments):
             raise PydanticCustomError("duplicate_allotment", "an allotment's name occurs twice")
+        return self
+
+
+class AccountOpened(AccountState):
+    """`account-opened`: the same, with what the account brings along from that date on."""
+
+    opening_balance: Annotated[tuple[OpeningBalance, ...], Field(max_length=16)] = ()
+
+    @model_validator(mode="after")
+    def _check_units(self) -> Self:
+        if len({balance.unit for balance in self.opening_balance}) < len(self.opening_balance):
+            raise PydanticCustomError("duplicate_unit", "a unit is brought along twice")
         return self
 
 
@@ -317,6 +338,7 @@ class GrantRemoved(AccountEvent):
 
 ReceivedData = (
     AccountState
+    | AccountOpened
     | BookingState
     | BookingCancelled
     | BookingStarted
@@ -329,7 +351,7 @@ ReceivedData = (
 
 RECEIVED: Final[Mapping[str, type[ReceivedData]]] = MappingProxyType(
     {
-        "account-opened": AccountState,
+        "account-opened": AccountOpened,
         "account-changed": AccountState,
         "booking-created": BookingState,
         "booking-updated": BookingState,

@@ -17,6 +17,7 @@ from booking_credits.ledger.facts import (
     Fact,
     Fallback,
     Line,
+    OpeningBalance,
     PackPurchased,
     PlanRenewed,
     Rollover,
@@ -315,6 +316,13 @@ _standing_allotments = st.one_of(
 )
 
 
+_opening_balances = st.lists(
+    st.builds(OpeningBalance, _units, st.sampled_from((2, 9)), _scopes, st.none() | _ends),
+    max_size=2,
+    unique_by=lambda balance: balance.unit,
+)
+
+
 @st.composite
 def _monthly_grants(draw: st.DrawFn, grant_id: str) -> CreditsGranted:
     """Give credits for every month, for some months back or from now on, at times with an end."""
@@ -345,6 +353,7 @@ def _descriptions(draw: st.DrawFn) -> AccountDescribed:
         policy=draw(st.sampled_from((None, "coins", "tenant", "packs"))),
         on_account=draw(st.booleans()),
         allotments=draw(_standing_allotments),
+        brings=draw(_opening_balances),
         occurred=draw(_instants),
     )
 

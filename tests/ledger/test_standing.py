@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from booking_credits.ledger.account import AccountRecord
-from booking_credits.ledger.facts import AccountDescribed, Fact
+from booking_credits.ledger.facts import AccountDescribed, Fact, OpeningBalance
 from builders import (
     ACCOUNT,
     TENANT,
@@ -168,6 +168,15 @@ def test_a_renewal_replaces_what_is_allotted_for_its_period(*, renewal_first: bo
     record = a_record(*facts)
     assert {"plan/hot-desk/base/2026-03-01"} == record.grants.keys()
     assert 700 == record.balances["credit"].granted
+
+
+def test_an_account_brings_its_opening_balance_along_once() -> None:
+    """From the day of its opening on, and however often it is described for that day again."""
+    opened = an_account(since="2026-03-10", brings=[OpeningBalance("coin", 2500)])
+    again = an_account(since="2026-03-10", cycle="quarter", occurred="2026-03-11 09:00")
+    record = a_record(opened, again)
+    assert {"opening/coin/2026-03-10": [at("2026-03-10 00:00"), None]} == _windows(record)
+    assert 2500 == record.balances["coin"].available
 
 
 def test_an_account_that_was_opened_late_has_the_grants_it_would_have_had() -> None:

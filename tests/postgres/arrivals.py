@@ -268,6 +268,15 @@ def _description(fact: AccountDescribed) -> Json:
         "policy": fact.policy,
         "on_account": fact.on_account,
         "allotments": [_standing_allotment(allotment) for allotment in fact.allotments],
+        "opening_balance": [
+            {
+                "unit": balance.unit,
+                "quantity": _decimal(balance.quantity, balance.unit),
+                "scope": _scope(balance.scope),
+                "valid_to": _instant(balance.valid_to),
+            }
+            for balance in fact.opening_balance
+        ],
     }
 
 

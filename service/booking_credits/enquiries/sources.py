@@ -87,6 +87,6 @@ def subject_of_grant(grant_id: str) -> str:
     parts = names_in(grant_id)
     if parts[0] == "plan" and len(parts) == 4:
         return f"plan/{parts[1]}/{parts[3]}"
-    if parts[0] == "allotment":
+    if parts[0] in ("allotment", "opening"):
         return ACCOUNT_SUBJECT
     return f"grant/{parts[1]}" if parts[0] == "standing" else f"grant/{grant_id}"

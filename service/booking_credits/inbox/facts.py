@@ -24,6 +24,7 @@ from booking_credits.ledger.facts import (
     GrantRemoved,
     Line,
     Money,
+    OpeningBalance,
     PackApproved,
     PackPurchased,
     PeriodClosed,
@@ -43,7 +44,7 @@ Reader: TypeAlias = Callable[[Data, datetime, PolicyBook], Fact]
 STEPS_LIMIT: Final = 10**15
 
 _EVERYTHING: Final = Scope()
-_PERIODS: Final = ("plan/", "standing/", "allotment/")
+_PERIODS: Final = ("plan/", "standing/", "allotment/", "opening/")
 _instant: Final = datetime.fromisoformat
 
 
@@ -258,6 +259,16 @@ def _account(data: Data, occurred_at: datetime, book: PolicyBook) -> AccountDesc
         data.get("on_account", False),
         occurred_at,
         tuple(_standing_allotment(allotment, book) for allotment in data.get("allotments", ())),
+        tuple(_opening_balance(balance, book) for balance in data.get("opening_balance", ())),
+    )
+
+
+def _opening_balance(data: Data, book: PolicyBook) -> OpeningBalance:
+    return OpeningBalance(
+        data["unit"],
+        parse_steps(data["quantity"], data["unit"], book),
+        _scope(data),
+        _instant_or_none(data.get("valid_to")),
     )
 
 

@@ -209,7 +209,7 @@ class Timeline:
 def _terms(descriptions: Iterable[AccountDescribed], book: PolicyBook) -> list[Terms]:
     """Keep the last description of each date; an account without one lives by the default."""
     latest: dict[date, AccountDescribed] = {}
-    for described in sorted(descriptions, key=_described_order):
+    for described in sorted(descriptions, key=described_order):
         latest[described.from_date] = described
     if not latest:
         usual = book.default
@@ -229,11 +229,11 @@ def _policy_name(described: AccountDescribed, book: PolicyBook) -> str:
     return described.policy or book.policy_name_of(described.location) or book.default.policy
 
 
-def _described_order(described: AccountDescribed) -> tuple[object, ...]:
+def described_order(described: AccountDescribed) -> tuple[object, ...]:
     """Order descriptions by date, then by when they were made, then by what they say."""
     d = described
     rest = (d.zone, d.cycle, d.anchor_date, d.policy or "", d.location or "", d.on_account)
-    return (d.from_date, d.occurred_at, rest, repr(d.allotments))
+    return (d.from_date, d.occurred_at, rest, repr((d.allotments, d.opening_balance)))
 
 
 def _eras(terms: list[Terms]) -> list[Era]:

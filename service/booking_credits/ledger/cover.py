@@ -24,7 +24,7 @@ from booking_credits.ledger.facts import (
     TimePassed,
 )
 from booking_credits.ledger.grants import burn_key, grants_of
-from booking_credits.ledger.standing import grants_in_being, standing_grants
+from booking_credits.ledger.standing import grants_in_being, opening_grants, standing_grants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -63,6 +63,7 @@ def cover(facts: Iterable[Fact], book: PolicyBook) -> Covered:
     for known in subjects.values():
         granting = (f for f in known if isinstance(f, GRANT_FACTS))
         grants.update(grants_of(granting, timeline))
+    grants |= opening_grants(every, timeline)
     standing = [
         line
         for known in subjects.values()

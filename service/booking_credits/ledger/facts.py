@@ -265,6 +265,16 @@ class StandingAllotment:
 
 
 @dataclass(frozen=True, slots=True)
+class OpeningBalance:
+    """What an account brings along of a unit when it is opened; usable until `valid_to`, if any."""
+
+    unit: str
+    quantity: int
+    scope: Scope = field(default_factory=Scope)
+    valid_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AccountDescribed:
     """The account's calendar, policy and allotments from a local date on."""
 
@@ -277,6 +287,7 @@ class AccountDescribed:
     on_account: bool
     occurred_at: datetime
     allotments: tuple[StandingAllotment, ...] = ()
+    opening_balance: tuple[OpeningBalance, ...] = ()
 
     @property
     def subject(self) -> str:

@@ -39,7 +39,12 @@ from booking_credits.ledger.issuance import begun_by, follow_lines, replaced_by
 from booking_credits.ledger.notices import expiring, furthest_end
 from booking_credits.ledger.obligations import revise_obligations
 from booking_credits.ledger.reasons import refusals
-from booking_credits.ledger.standing import grants_in_being, is_standing, standing_grants
+from booking_credits.ledger.standing import (
+    grants_in_being,
+    is_standing,
+    opening_grants,
+    standing_grants,
+)
 from booking_credits.ledger.statements import statement
 from booking_credits.ledger.walk import Change, walk
 
@@ -178,6 +183,7 @@ def _read_anew(record: AccountRecord, fact: Fact) -> Change:
     grants: dict[str, Grant] = {}
     for of_subject in record.facts.values():
         grants.update(grants_of((f for f in of_subject if isinstance(f, GRANT_FACTS)), timeline))
+    grants |= opening_grants(facts, timeline)
     standing = standing_grants(facts, timeline)
     starts = sorted({charge.line.starts_at for charge in record.charges.values()})
     grants |= grants_in_being(standing, grants, record.present, starts)

@@ -15,8 +15,8 @@ from datetime import timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from booking_credits.ledger.calendars import midnight
-from booking_credits.ledger.facts import CreditsGranted
+from booking_credits.ledger.calendars import described_order, midnight
+from booking_credits.ledger.facts import AccountDescribed, CreditsGranted
 from booking_credits.ledger.grants import Grant, names_in, period_grant_id
 
 if TYPE_CHECKING:
@@ -206,6 +206,31 @@ def unit_of(grant_id: str, standing: Iterable[StandingGrant]) -> str:
     if kind == "allotment":
         return rest[0]
     return next(rule.issues[0].unit for rule in standing if rule.names == (kind, name))
+
+
+def opening_grants(facts: Iterable[Fact], timeline: Timeline) -> dict[str, Grant]:
+    """Return what an account brings along, from the day on which it is opened.
+
+    Where that is stated for one day more than once, the last statement holds.
+    """
+    grants: dict[str, Grant] = {}
+    described = (fact for fact in facts if isinstance(fact, AccountDescribed))
+    for fact in sorted(described, key=described_order):
+        from_at = timeline.period_from(fact.from_date).start
+        for balance in fact.opening_balance:
+            grant_id = period_grant_id("opening", balance.unit, fact.from_date)
+            grants[grant_id] = Grant(
+                grant_id,
+                balance.unit,
+                balance.quantity,
+                from_at,
+                balance.valid_to,
+                balance.scope,
+                priority=100,
+                paid=False,
+                source="opening_balance",
+            )
+    return grants
 
 
 def grants_in_being(
