@@ -14,7 +14,7 @@ from booking_credits.ledger.admission import admit
 from booking_credits.ledger.announcements import OverageDetected
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.charges import NOTHING, Take
-from booking_credits.ledger.facts import CreditsGranted, Fact, Line
+from booking_credits.ledger.facts import CreditsGranted, Fact, Line, Rollover, Span
 from builders import (
     a_book,
     a_booking,
@@ -150,6 +150,31 @@ def test_a_cancellation_counts_by_when_it_was_made(occurred: str, used: int) -> 
         a_cancellation(occurred=f"2026-03-10 {occurred}"),
     ]
     assert used == _used(a_record(*facts, book=PACKS), "grant")
+
+
+@pytest.mark.parametrize(
+    ("late", "expired", "rolled"),
+    [
+        (0, 80, 100),
+        # 50 minutes of June that are learned in July come out of what had expired.
+        (50, 30, 100),
+        # 150 take all of that, and 70 of what had rolled over.
+        (150, 0, 30),
+    ],
+)
+def test_what_rolls_over_is_capped(late: int, expired: int, rolled: int) -> None:
+    """420 of June's 600 minutes are used: of the 180 left 100 roll over, and 80 expire."""
+    rollover = Rollover(Span(1, "months"), 100)
+    facts: list[Fact] = [
+        a_renewal(an_allotment(600, unit="minute", rollover=rollover), period="2026-06-01"),
+        a_booking("june", _minutes(420, "2026-06-10 10:00")),
+        time_passed("2026-07-01 00:00"),
+    ]
+    if late:
+        facts.append(a_booking("late", _minutes(late, "2026-06-20 10:00")))
+    record = a_record(*facts, book=PACKS)
+    buckets = record.grants["plan/hot-desk/base/2026-06-01"].buckets
+    assert (420 + late, expired, rolled) == (buckets.drawn, buckets.expired, buckets.available)
 
 
 def test_an_anchor_on_the_31st_is_clamped_anew_each_month() -> None:

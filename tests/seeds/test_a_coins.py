@@ -12,6 +12,7 @@ from builders import (
     a_grant,
     a_line,
     a_record,
+    a_removal,
     a_renewal,
     an_allotment,
     at,
@@ -147,3 +148,30 @@ async def test_the_log_shows_when_and_by_whom(database: str, tmp_path: Path) -> 
         ("2026-03-05T12:00:00Z", "issued", "50.00", "petra"),
         ("2026-03-02T08:00:00Z", "issued", "50.00", "plan hot-desk"),
     ] == [(entry["at"], entry["what"], entry["quantity"], entry["by"]) for entry in log["entries"]]
+
+
+def test_an_allocation_can_be_deleted() -> None:
+    """What nobody has booked with is removed, and pays no booking made afterwards."""
+    facts: list[Fact] = [
+        a_grant(granted="2026-03-01 09:00"),
+        a_removal("welcome", occurred="2026-03-02 09:00"),
+        a_booking(occurred="2026-03-02 09:05"),
+    ]
+    record = a_record(*facts, book=BOOK)
+    assert (0, 5000) == (remaining(record, "coin"), record.balances["coin"].removed)
+    assert WHOLE == uncovered(record, "standup")
+
+
+async def test_removed_coins_can_still_be_shown(database: str, tmp_path: Path) -> None:
+    """They are hidden until they are asked for, and then say who removed them, when and why."""
+    removal = a_removal("welcome", occurred="2026-03-02 09:00")
+    await post_all(database, [a_grant(granted="2026-03-01 09:00"), removal])
+    shown = await ask_json(database, "grants", "mina-and-sons", folder=tmp_path)
+    every = await ask_json(database, "grants", "mina-and-sons", "--removed", folder=tmp_path)
+    assert [] == shown["grants"]
+    ((removed,),) = [grant["removals"] for grant in every["grants"]]
+    assert ("petra", "2026-03-02T09:00:00Z", "given by mistake") == (
+        removed["by"],
+        removed["at"],
+        removed["reason"],
+    )

@@ -10,6 +10,7 @@ from booking_credits.ledger.facts import (
     Fact,
     Line,
     PackApproved,
+    Rollover,
     SaleChannel,
     Scope,
     Span,
@@ -21,7 +22,10 @@ from builders import (
     a_line,
     a_pack,
     a_record,
+    a_removal,
+    a_renewal,
     an_account,
+    an_allotment,
     an_approval,
     at,
     post,
@@ -93,6 +97,21 @@ def test_a_licences_credits_roll_where_the_pack_has_no_lifetime() -> None:
     ]
     record = a_record(*facts, book=BOOK)
     assert (8, 0) == (remaining(record, "credit"), record.balances["credit"].expired)
+
+
+@pytest.mark.parametrize(
+    ("starts", "expected"),
+    [("2026-04-30 23:00", NOTHING), ("2026-05-01 00:00", WHOLE)],
+)
+def test_a_licences_credits_roll_for_a_time_that_is_set(starts: str, expected: Fraction) -> None:
+    """March's credits that roll for a month pay through April, and then no more."""
+    rollover = Rollover(ONE_MONTH, None)
+    licence = a_renewal(
+        an_allotment(5, unit="credit", rollover=rollover), plan="licence", period="2026-03-01"
+    )
+    booking = a_booking("A", _room(2, starts), fallback="invoice")
+    record = a_record(licence, time_passed("2026-04-01 00:00"), booking, book=BOOK)
+    assert expected == uncovered(record, "A")
 
 
 @pytest.mark.parametrize(
@@ -177,6 +196,24 @@ def test_a_pack_comes_with_an_online_plan_that_credits_do_not_pay() -> None:
     record = a_record(pack, an_approval(), plan, _books("A", 2), book=BOOK)
     assert (False, True) == (record.charges["plan", 1].eligible, record.charges["A", 1].eligible)
     assert 2 == used(record, "credit")
+
+
+def test_a_credit_note_takes_credits_back() -> None:
+    """Of five credits three were too many: two stay, and an accepted booking keeps its own."""
+    facts: list[Fact] = [
+        a_pack(),
+        an_approval(),
+        _books("A", 1),
+        a_removal("pack", 3, unit="credit", occurred="2026-03-04 09:00"),
+    ]
+    record = a_record(*facts, book=BOOK)
+    assert (1, 1, 3) == (
+        used(record, "credit"),
+        remaining(record, "credit"),
+        record.balances["credit"].removed,
+    )
+    post(record, [a_booking("B", _room(2, "2026-03-20 10:00"), occurred="2026-03-05 09:00")])
+    assert (1, 2) == uncovered(record, "B")
 
 
 @pytest.mark.parametrize("notice", ["2026-03-01 10:00", "2026-03-10 09:59"])
