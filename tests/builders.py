@@ -54,6 +54,7 @@ COINS = Policy(
     one_time_months=12,
     excluded_product_groups=frozenset(),
     discounts_combine=True,
+    removal_in_use="refuse",
 )
 TENANT = Policy(
     name="tenant",

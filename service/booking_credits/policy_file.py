@@ -77,6 +77,7 @@ class _Version(_Table):
     close_grace_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 72
     shortfall: Fallback | None = None
     issue: Literal["cycle", "month"] = "cycle"
+    removal_in_use: Literal["keep", "refuse"] = "keep"
 
 
 class _File(_Table):

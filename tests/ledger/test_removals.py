@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from booking_credits.ledger.account import AccountRecord
+from booking_credits.ledger.announcements import RequestRejected
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.charges import Take
 from booking_credits.ledger.facts import Fact, Line
 from builders import (
+    ACCOUNT,
     a_book,
     a_booking,
     a_cancellation,
@@ -15,12 +17,15 @@ from builders import (
     a_record,
     a_removal,
     a_renewal,
+    post,
     time_passed,
 )
 
 BEFORE, AFTER = "2026-03-04 09:00", "2026-03-06 09:00"
 GIVEN = a_grant("g1", 10, unit="credit", granted="2026-03-01 09:00")
 CREDIT_NOTE = a_removal("g1", 4, occurred="2026-03-05 09:00")
+COINS_GIVEN = a_grant("g1", 5000, granted="2026-03-01 09:00")
+TAKEN_BACK = a_removal("g1", occurred="2026-03-05 09:00")
 WITHDRAWAL = a_removal("g1", occurred="2026-03-05 09:00")
 
 
@@ -97,6 +102,43 @@ def test_a_plan_grant_is_removed_by_its_name() -> None:
     name = "plan/hot-desk/base/2026-03-01"
     record = a_record(a_renewal(), a_removal(name, occurred="2026-03-05 09:00"))
     assert Buckets(5000, 0, 0, 0, 0, 5000) == record.grants[name].buckets
+
+
+def test_a_removal_in_use_is_refused_with_the_bookings_in_the_way() -> None:
+    """Coins that an active booking uses cannot be taken back, and the answer names the booking."""
+    record = AccountRecord(ACCOUNT, a_book())
+    *_, refused = post(record, [COINS_GIVEN, a_booking("b1", occurred=BEFORE), TAKEN_BACK])
+    rejected = [a.content for a in refused.announcements]
+    in_the_way = (("b1", 1),)
+    expected = RequestRejected("grant_removal", "grant_in_use", "g1", in_the_way)
+    assert [expected] == rejected
+    assert 0 == record.grants["g1"].buckets.removed
+
+
+def test_a_booking_made_free_releases_coins_for_their_removal() -> None:
+    """Once the booking costs nothing the removal works, in whatever state things were left."""
+    free = a_booking("b1", a_line(costs={"coin": 0}), revision=2, occurred=AFTER, booked=BEFORE)
+    again = replace(TAKEN_BACK, occurred_at=time_passed("2026-03-06 12:00").occurred_at)
+    record = AccountRecord(ACCOUNT, a_book())
+    post(record, [COINS_GIVEN, a_booking("b1", occurred=BEFORE), TAKEN_BACK, free, again])
+    assert Buckets(5000, 0, 0, 0, 0, 5000) == record.grants["g1"].buckets
+
+
+def test_a_booking_that_has_ended_is_not_in_the_way() -> None:
+    """What was used stays used, and the rest can be taken back."""
+    later = replace(TAKEN_BACK, occurred_at=time_passed("2026-03-11 12:00").occurred_at)
+    record = AccountRecord(ACCOUNT, a_book())
+    post(record, [COINS_GIVEN, a_booking("b1", occurred=BEFORE), later])
+    assert Buckets(5000, 0, 0, 1000, 0, 4000) == record.grants["g1"].buckets
+
+
+def test_a_refused_removal_stays_refused() -> None:
+    """The answer is a fact: the booking may be cancelled later, the removal is asked for anew."""
+    cancelled = a_cancellation("b1", revision=2, occurred=AFTER)
+    record = AccountRecord(ACCOUNT, a_book())
+    booking = a_booking("b1", occurred=BEFORE)
+    post(record, [COINS_GIVEN, booking, TAKEN_BACK, cancelled, TAKEN_BACK])
+    assert Buckets(5000, 5000) == record.grants["g1"].buckets
 
 
 def _record(*facts: Fact) -> AccountRecord:

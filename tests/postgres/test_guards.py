@@ -158,7 +158,7 @@ BREACHES = {
     "gone_grants_are_pending": "update grants set gone = true",
     "pending_grants_are_not_issued": "update grants set pending = true",
     "rolled_within_the_cap": "update grants set rolled = 1",
-    "only_what_was_removed_is": "update grants set available = available - 1, removed = 1",
+    "only_what_was_removed_is": "update grants set drawn = drawn - 1, removed = 1",
     "periods_close_after_their_end": "insert into closings values"
     " ('new', now(), '2026-03-01', now(), now())",
     "unlimited_grants_have_no_rest": f"{GRANT}"

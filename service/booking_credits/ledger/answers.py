@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from booking_credits.ledger.account import AccountRecord, Outcome
     from booking_credits.ledger.announcements import DecidedLine
     from booking_credits.ledger.calendars import Timeline
-    from booking_credits.ledger.charges import Charge
-    from booking_credits.ledger.facts import Fallback
+    from booking_credits.ledger.charges import Charge, LineKey
+    from booking_credits.ledger.facts import Fallback, GrantRemoved
 
 
 def lines_left_short(
@@ -42,6 +42,22 @@ def lines_left_short(
         or (charge.key[0] == booking_id and _has_no_credit(charge, timeline))
     }
     return tuple(line for line in _decided_lines(asked) if line.charge.key in in_the_way)
+
+
+def lines_using(record: AccountRecord, fact: GrantRemoved) -> tuple[LineKey, ...]:
+    """List the lines because of which a removal is refused; none: it is accepted.
+
+    In the way is, where the policy says so, what takes from the grant, was booked before its
+    removal and had not ended by then.
+    """
+    policy = record.timeline.policy_at(fact.occurred_at)
+    if policy.removal_in_use == "keep" or fact.grant_id not in record.grants:
+        return ()
+    return tuple(
+        charge.key
+        for charge in record.takers(fact.grant_id)
+        if charge.standing.booked_at < fact.occurred_at < charge.line.ends_at
+    )
 
 
 def _is_shorter(record: AccountRecord, charge: Charge) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Channel: TypeAlias = Literal["invoice", "card", "on_account"]
 # What becomes of what credits leave uncovered.
 Fallback: TypeAlias = Channel | Literal["deny"]
-Answer: TypeAlias = Literal["declined"]
+Answer: TypeAlias = Literal["declined", "refused"]
 Recurrence: TypeAlias = Literal["once", "monthly"]
 Cycle: TypeAlias = Literal["month", "quarter", "year"]
 SaleChannel: TypeAlias = Literal["point_of_sale", "online", "licence", "charge_sheet"]
@@ -196,7 +196,10 @@ class PackApproved:
 
 @dataclass(frozen=True, slots=True)
 class GrantRemoved:
-    """Someone took back a grant: a quantity of its unit, or without one the whole of it."""
+    """Someone took back a grant: a quantity of its unit, or without one the whole of it.
+
+    One that was refused says so in its answer, which is no part of what was said.
+    """
 
     grant_id: str
     unit: str | None
@@ -204,6 +207,7 @@ class GrantRemoved:
     occurred_at: datetime
     actor: str
     reason: str
+    answer: Answer | None = field(default=None, compare=False)
 
     @property
     def subject(self) -> str:
@@ -333,6 +337,7 @@ GrantFact: TypeAlias = CreditsGranted | PlanRenewed | PackPurchased | PackApprov
 Fact: TypeAlias = BookingFact | GrantFact | AccountDescribed | TimePassed | PeriodClosed
 
 BOOKING_FACTS = (BookingRevised, BookingStarted)
+ANSWERED_FACTS = (BookingRevised, GrantRemoved)
 GRANT_FACTS = (CreditsGranted, PlanRenewed, PackPurchased, PackApproved, GrantRemoved)
 
 
@@ -357,9 +362,9 @@ def escaped(name: str) -> str:
 
 def answer_of(fact: Fact) -> Answer | None:
     """Return the answer that a fact was given; None where it was accepted."""
-    return fact.answer if isinstance(fact, BookingRevised) else None
+    return fact.answer if isinstance(fact, ANSWERED_FACTS) else None
 
 
 def with_answer(fact: Fact, answer: Answer | None) -> Fact:
     """Give a fact an answer, if it is one that can be given any."""
-    return replace(fact, answer=answer) if isinstance(fact, BookingRevised) else fact
+    return replace(fact, answer=answer) if isinstance(fact, ANSWERED_FACTS) else fact

@@ -175,7 +175,7 @@ def grants_of(facts: Iterable[GrantFact], timeline: Timeline) -> dict[str, Grant
             grants.append(_pack_grant(fact, timeline, pending=not is_approved))
         elif isinstance(fact, PlanRenewed):
             _keep_latest(latest, fact)
-        elif isinstance(fact, GrantRemoved):
+        elif isinstance(fact, GrantRemoved) and fact.answer is None:
             removals.append(fact)
     grants += (_plan_grant(fact, allotment, timeline) for fact, allotment in latest.values())
     return {grant.grant_id: _less(grant, removals) for grant in grants}

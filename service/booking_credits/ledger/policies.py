@@ -31,7 +31,8 @@ class Policy:
 
     `channel` is the ordinary way to pay what is owed, `shortfall` what becomes of what credits
     leave uncovered where a booking says nothing of it (None: it is paid the ordinary way),
-    `issue` how often an account's allotments are issued.
+    `issue` how often an account's allotments are issued, `removal_in_use` whether a grant that
+    bookings use can be taken back.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Policy:
     close_grace_hours: int = 72
     shortfall: Fallback | None = None
     issue: Literal["cycle", "month"] = "cycle"
+    removal_in_use: Literal["keep", "refuse"] = "keep"
 
     @property
     def charges_in_booking_order(self) -> bool:

@@ -19,17 +19,20 @@ from booking_credits.ledger.announcements import (
     CoverageDecided,
     DecidedLine,
     OverageDetected,
+    RequestRejected,
 )
-from booking_credits.ledger.answers import lines_left_short
+from booking_credits.ledger.answers import lines_left_short, lines_using
 from booking_credits.ledger.bookings import standing_lines
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.entries import difference
 from booking_credits.ledger.facts import (
+    ANSWERED_FACTS,
     BOOKING_FACTS,
     GRANT_FACTS,
     AccountDescribed,
     BookingRevised,
+    GrantRemoved,
     PeriodClosed,
     PlanRenewed,
     TimePassed,
@@ -68,8 +71,14 @@ def settle(record: AccountRecord, fact: Fact, *, is_answered: bool = False) -> O
     The fact in the outcome carries its answer, which is given here unless it has been before.
     Raises `NotLoaded` where the record does not reach far enough.
     """
-    if not isinstance(fact, BookingRevised) or (is_answered and fact.answer is None):
+    if not isinstance(fact, ANSWERED_FACTS) or (is_answered and fact.answer is None):
         return _settle(record, fact)
+    if isinstance(fact, GrantRemoved):
+        in_the_way = lines_using(record, fact)
+        if not in_the_way and fact.answer is None:
+            return _settle(record, fact)
+        refused = RequestRejected("grant_removal", "grant_in_use", fact.grant_id, in_the_way)
+        return _settle(record, replace(fact, answer="refused"), rejected=(refused,))
     asked = _settle(record, replace(fact, answer=None) if fact.answer else fact)
     left_short = lines_left_short(record, asked, fact.booking_id)
     if not left_short and fact.answer is None:
@@ -77,7 +86,12 @@ def settle(record: AccountRecord, fact: Fact, *, is_answered: bool = False) -> O
     return _settle(record, replace(fact, answer="declined"), left_short)
 
 
-def _settle(record: AccountRecord, fact: Fact, left_short: tuple[DecidedLine, ...] = ()) -> Outcome:
+def _settle(
+    record: AccountRecord,
+    fact: Fact,
+    left_short: tuple[DecidedLine, ...] = (),
+    rejected: tuple[RequestRejected, ...] = (),
+) -> Outcome:
     """Settle a fact as it has been answered."""
     change = _change(record, fact)
     charges, touched = walk(record, change)
@@ -95,6 +109,7 @@ def _settle(record: AccountRecord, fact: Fact, left_short: tuple[DecidedLine, ..
         *balances,
         *(OverageDetected(o, status, by, reading.refusals_of(o)) for o, status, by in revised),
         *reading.decisions(fact, left_short),
+        *rejected,
         *expiring(record, fact, grant_records),
         *([statement(record, fact)] if isinstance(fact, PeriodClosed) else []),
     ]
