@@ -327,9 +327,6 @@ async def _close(pool: Pool) -> None:
 
 
 def spare_the_collector() -> None:
-    """Collect cycles rarely: a batch makes many objects and no cycles, and lets go of them all.
-
-    A batch of a thousand events holds some 300,000 objects at its end.
-    """
+    """Collect cycles rarely: a batch makes many objects and no cycles, and lets go of them all."""
     gc.freeze()
-    gc.set_threshold(500_000, 20, 20)
+    gc.set_threshold(100_000, 20, 20)
