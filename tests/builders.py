@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from booking_credits.ledger.account import AccountRecord, Outcome
+from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.facts import (
     AccountDescribed,
@@ -34,6 +34,7 @@ from booking_credits.ledger.facts import (
     StandingAllotment,
     TimePassed,
 )
+from booking_credits.ledger.outcomes import Outcome
 from booking_credits.ledger.policies import DefaultTerms, Policy, PolicyBook, Unit
 from booking_credits.ledger.settlement import settle
 

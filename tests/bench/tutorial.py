@@ -15,8 +15,8 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from booking_credits.app import reader_by
 from booking_credits.inbox.reading import read_record
 from booking_credits.inbox.records import origin_of
-from booking_credits.ledger.account import Outcome
 from booking_credits.ledger.entries import GrantRecord
+from booking_credits.ledger.outcomes import Outcome
 from booking_credits.outbox.rendering import render
 from booking_credits.policy_file import load_policies
 from booking_credits.postgres.pool import open_pool

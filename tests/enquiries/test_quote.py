@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from booking_credits.enquiries.quoting import NotQuotable, settled
 from booking_credits.enquiries.session import Session
 from booking_credits.exit_codes import ExitCode
-from booking_credits.ledger.account import AccountRecord, Outcome
+from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.facts import Fact
+from booking_credits.ledger.outcomes import Outcome
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.ledger.settlement import settle
 from booking_credits.postgres.enquiries import looking

@@ -17,9 +17,10 @@ from aiokafka import ConsumerRecord
 
 from booking_credits.inbox.reading import read_fact
 from booking_credits.ledger.account import AccountRecord
+from booking_credits.ledger.answers import with_answer
 from booking_credits.ledger.buckets import BUCKETS
 from booking_credits.ledger.cover import Covered, cover
-from booking_credits.ledger.facts import Fact, with_answer
+from booking_credits.ledger.facts import Fact
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.ledger.settlement import settle
 from booking_credits.outbox.rendering import render

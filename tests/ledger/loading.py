@@ -7,29 +7,24 @@ newer than the store, so a booking or grant that it already has is never loaded 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from booking_credits.ledger.account import (
-    AccountRecord,
+from booking_credits.ledger.account import AccountRecord
+from booking_credits.ledger.admission import admit
+from booking_credits.ledger.charges import LAST_RANK, Charge, LineKey
+from booking_credits.ledger.entries import GrantRecord
+from booking_credits.ledger.facts import GRANT_FACTS, BookingRevised, BookingStarted, Fact
+from booking_credits.ledger.grants import OPEN_END, ids_of
+from booking_credits.ledger.needs import (
     DueBy,
     GrantsEndingAfter,
     LinesWithin,
     Need,
     NotLoaded,
-    Outcome,
     TakersBelow,
     WantingAbove,
 )
-from booking_credits.ledger.admission import admit
-from booking_credits.ledger.charges import LAST_RANK, Charge, LineKey
-from booking_credits.ledger.entries import GrantRecord
-from booking_credits.ledger.facts import (
-    ACCOUNT_SUBJECT,
-    GRANT_FACTS,
-    BookingRevised,
-    BookingStarted,
-    Fact,
-)
-from booking_credits.ledger.grants import OPEN_END, ids_of
+from booking_credits.ledger.outcomes import Outcome
 from booking_credits.ledger.settlement import settle
+from booking_credits.ledger.subjects import ACCOUNT_SUBJECT
 
 MOST_LOADS = 10_000  # Far more than any history of a test needs.
 

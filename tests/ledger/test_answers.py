@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from booking_credits.ledger.account import AccountRecord, Outcome
+from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.announcements import CoverageDecided
+from booking_credits.ledger.answers import answer_of
 from booking_credits.ledger.charges import NOTHING, WHOLE, Charge
 from booking_credits.ledger.cover import cover
-from booking_credits.ledger.facts import CreditsGranted, Fact, Fallback, Line, answer_of
+from booking_credits.ledger.facts import CreditsGranted, Fact, Fallback, Line
+from booking_credits.ledger.outcomes import Outcome
 from builders import (
     ACCOUNT,
     COINS,

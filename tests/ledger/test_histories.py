@@ -6,8 +6,9 @@ import pytest
 from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 
-from booking_credits.ledger.account import AccountRecord, Outcome
+from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.announcements import CoverageDecided
+from booking_credits.ledger.answers import answer_of
 from booking_credits.ledger.facts import (
     AccountDescribed,
     BookingRevised,
@@ -15,8 +16,8 @@ from booking_credits.ledger.facts import (
     PackApproved,
     PlanRenewed,
     TimePassed,
-    answer_of,
 )
+from booking_credits.ledger.outcomes import Outcome
 from booking_credits.ledger.policies import PolicyBook
 from builders import ACCOUNT, post
 from ledger.histories import books, histories

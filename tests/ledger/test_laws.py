@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking_credits.ledger.account import AccountRecord, Outcome
+from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.announcements import (
     KINDS,
@@ -27,6 +27,7 @@ from booking_credits.ledger.cover import Covered, cover
 from booking_credits.ledger.entries import Entry, GrantRecord
 from booking_credits.ledger.facts import Fact, Line
 from booking_credits.ledger.grants import Grant
+from booking_credits.ledger.outcomes import Outcome
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.ledger.settlement import settle
 from builders import (

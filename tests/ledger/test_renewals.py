@@ -2,12 +2,13 @@
 
 from typing import TypeAlias
 
-from booking_credits.ledger.account import AccountRecord, Outcome
+from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.announcements import BalanceChanged, CoverageDecided, OverageDetected
 from booking_credits.ledger.buckets import Bucket
 from booking_credits.ledger.entries import Entry
 from booking_credits.ledger.facts import Fact
+from booking_credits.ledger.outcomes import Outcome
 from builders import (
     a_book,
     a_booking,

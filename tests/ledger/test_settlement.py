@@ -1,8 +1,8 @@
 """What one fact changes, and what is told about it."""
 
-from booking_credits.ledger.account import Outcome
 from booking_credits.ledger.announcements import CoverageDecided, OverageDetected
 from booking_credits.ledger.facts import Fact
+from booking_credits.ledger.outcomes import Outcome
 from builders import (
     a_booking,
     a_cancellation,

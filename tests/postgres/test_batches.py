@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from booking_credits.inbox.reading import read_fact
-from booking_credits.ledger.account import AccountRecord, Outcome
+from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.facts import BookingRevised, BookingStarted, Fact
+from booking_credits.ledger.outcomes import Outcome
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.ledger.settlement import settle
 from booking_credits.outbox.rendering import render

@@ -10,7 +10,7 @@ from booking_credits.enquiries.session import NotFound
 from booking_credits.enquiries.sources import Moved, Revised, Sources, subject_of_grant
 from booking_credits.ledger.announcements import ObligationKey
 from booking_credits.ledger.entries import Entry
-from booking_credits.ledger.facts import booking_subject
+from booking_credits.ledger.subjects import booking_subject
 from booking_credits.postgres import enquiries
 
 if TYPE_CHECKING:

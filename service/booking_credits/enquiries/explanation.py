@@ -21,9 +21,10 @@ from booking_credits.enquiries.wording import (
 from booking_credits.ledger.announcements import DecidedLine
 from booking_credits.ledger.bookings import standing_lines
 from booking_credits.ledger.charges import needed
-from booking_credits.ledger.facts import BookingRevised, BookingStarted, booking_subject
+from booking_credits.ledger.facts import BookingRevised, BookingStarted
 from booking_credits.ledger.reasons import refusals
 from booking_credits.ledger.standing import unit_of
+from booking_credits.ledger.subjects import booking_subject
 from booking_credits.outbox.rendering import decimal_text, line_json
 
 if TYPE_CHECKING:

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from booking_credits.enquiries.session import Session
-    from booking_credits.ledger.account import AccountRecord, Outcome
+    from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.charges import Charge, LineKey
     from booking_credits.ledger.grants import Grant
+    from booking_credits.ledger.outcomes import Outcome
     from booking_credits.output import Json
 
 _STRUCTURED = (("content-type", b"application/cloudevents+json"),)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from booking_credits.enquiries.sources import Told
 from booking_credits.inbox.reading import read_fact
-from booking_credits.ledger.account import NotLoaded
-from booking_credits.ledger.facts import booking_subject
+from booking_credits.ledger.needs import NotLoaded
+from booking_credits.ledger.subjects import booking_subject
 from booking_credits.postgres import enquiries
 from booking_credits.postgres.positions import complete_through
 from booking_credits.postgres.reader import LedgerReader

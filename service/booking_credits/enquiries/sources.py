@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from booking_credits.ledger.facts import ACCOUNT_SUBJECT, booking_subject
 from booking_credits.ledger.grants import names_in
+from booking_credits.ledger.subjects import ACCOUNT_SUBJECT, booking_subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,154 +8,40 @@ loads it and asks again.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from booking_credits.ledger.announcements import KINDS
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.charges import FIRST_RANK, LAST_RANK
-from booking_credits.ledger.facts import ACCOUNT_SUBJECT, AccountDescribed, CreditsGranted
+from booking_credits.ledger.facts import AccountDescribed, CreditsGranted
 from booking_credits.ledger.grants import OPEN_END, burn_key
-from booking_credits.ledger.postings import PostedAround, Postings
+from booking_credits.ledger.needs import (
+    DueBy,
+    Everything,
+    GrantsEndingAfter,
+    LinesWithin,
+    NotLoaded,
+    Reach,
+    TakersBelow,
+    WantingAbove,
+)
+from booking_credits.ledger.outcomes import Numbers, Outcome
+from booking_credits.ledger.postings import Postings
 from booking_credits.ledger.standing import standing_grants
+from booking_credits.ledger.subjects import ACCOUNT_SUBJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator
     from datetime import datetime
 
-    from booking_credits.ledger.announcements import Announcement, Kind, Obligation
+    from booking_credits.ledger.announcements import Obligation
     from booking_credits.ledger.charges import Charge, LineKey, Rank
-    from booking_credits.ledger.entries import Entry, GrantRecord
+    from booking_credits.ledger.entries import GrantRecord
     from booking_credits.ledger.facts import Fact
     from booking_credits.ledger.grants import Grant
+    from booking_credits.ledger.needs import Wants
     from booking_credits.ledger.policies import GrantOrder, PolicyBook
     from booking_credits.ledger.standing import StandingGrant
-
-
-@dataclass(frozen=True, slots=True)
-class TakersBelow:
-    """Wanted: the last charges that take from a grant and rank below a rank, down to another."""
-
-    grant_id: str
-    rank: Rank
-    above: Rank
-
-
-@dataclass(frozen=True, slots=True)
-class WantingAbove:
-    """Wanted: the first charges above a rank that would take more from a grant."""
-
-    grant: Grant
-    rank: Rank
-    better_ids: frozenset[str]
-
-    @property
-    def question(self) -> Question:
-        """What is asked of every rank: the same grant reading otherwise is another question."""
-        return self.grant, self.better_ids
-
-
-@dataclass(frozen=True, slots=True)
-class GrantsEndingAfter:
-    """Wanted: the grants that end after an instant, and the one that ended last before it."""
-
-    instant: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class LinesWithin:
-    """Wanted: the first lines that start from `low` on, within a window `[from_at, to_at)`."""
-
-    from_at: datetime
-    to_at: datetime
-    low: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class DueBy:
-    """Wanted: the charges that time changes by an instant, and the grants that end by another."""
-
-    instant: datetime
-    last_end: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Everything:
-    """Wanted: the whole account."""
-
-
-Wants: TypeAlias = "Callable[[Grant, Charge], bool]"
-Question: TypeAlias = "tuple[Grant, frozenset[str]]"
-Need: TypeAlias = (
-    TakersBelow | WantingAbove | GrantsEndingAfter | LinesWithin | DueBy | Everything | PostedAround
-)
-
-
-class NotLoaded(Exception):
-    """The record does not reach far enough to answer; `needs` say what is missing."""
-
-    def __init__(self, *needs: Need) -> None:
-        """Keep what is missing."""
-        self.needs = needs
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """The last numbers given in an account; `last` is the last sequence of each kind."""
-
-    fact: int = 0
-    entry: int = 0
-    sequence: int = 0
-    last: tuple[int, ...] = (0,) * len(KINDS)
-
-    def last_of(self, kind: Kind) -> int:
-        """Return the sequence number of the last announcement of a kind."""
-        return self.last[KINDS.index(kind)]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one fact changes: everything that is to be written, and nothing else.
-
-    In `charges` None says that the line stands no more. `grants` are those that entries concern
-    or that are new or read otherwise; those that are `gone` have given everything back and are on
-    record no more. `next_start` is when the clock brings the next grant of a standing grant.
-    """
-
-    fact: Fact
-    numbers: Numbers
-    timeline: Timeline
-    present: datetime | None
-    entries: tuple[tuple[int, Entry], ...]
-    charges: Mapping[LineKey, Charge | None]
-    grants: Mapping[str, GrantRecord]
-    obligations: Mapping[LineKey, tuple[Obligation, ...]]
-    balances: Mapping[str, Buckets]
-    announcements: tuple[Announcement, ...]
-    gone: frozenset[str] = frozenset()
-    next_start: datetime | None = None
-
-
-@dataclass
-class Reach:
-    """How far the record has been loaded.
-
-    Takers of a grant are loaded from a rank on upwards, charges that want more of it within a
-    span of ranks `(low, high]`, lines of a window up to an instant, grants from an end on, due
-    charges through an instant. Where it is
-    known, nobody takes from a grant above the rank `last_taken` but who is loaded, and no charge
-    above `last_short` is short; a grant that came after loading was taken from by nobody before.
-    """
-
-    whole: bool = False
-    takers_from: dict[str, Rank] = field(default_factory=dict)
-    wanting_within: dict[Question, tuple[Rank, Rank]] = field(default_factory=dict)
-    lines_up_to: dict[tuple[datetime, datetime], datetime] = field(default_factory=dict)
-    grants_after: datetime | None = None
-    due_through: datetime | None = None
-    last_taken: dict[str, Rank] = field(default_factory=dict)
-    last_short: Rank = LAST_RANK
 
 
 class AccountRecord:

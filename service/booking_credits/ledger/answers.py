@@ -6,19 +6,32 @@ part of the fact, and whatever comes later reads it and does not ask again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from booking_credits.ledger.announcements import CoverageDecided
 from booking_credits.ledger.charges import NOTHING, fallback_of
+from booking_credits.ledger.facts import ANSWERED_FACTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from booking_credits.ledger.account import AccountRecord, Outcome
+    from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.announcements import DecidedLine
     from booking_credits.ledger.calendars import Timeline
     from booking_credits.ledger.charges import Charge, LineKey
-    from booking_credits.ledger.facts import Fallback, GrantRemoved
+    from booking_credits.ledger.facts import Answer, Fact, Fallback, GrantRemoved
+    from booking_credits.ledger.outcomes import Outcome
+
+
+def answer_of(fact: Fact) -> Answer | None:
+    """Return the answer that a fact was given; None where it was accepted."""
+    return fact.answer if isinstance(fact, ANSWERED_FACTS) else None
+
+
+def with_answer(fact: Fact, answer: Answer | None) -> Fact:
+    """Give a fact an answer, if it is one that can be given any."""
+    return replace(fact, answer=answer) if isinstance(fact, ANSWERED_FACTS) else fact
 
 
 def lines_left_short(

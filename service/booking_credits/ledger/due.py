@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from booking_credits.ledger.account import AccountRecord, Outcome
+    from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.calendars import Timeline
     from booking_credits.ledger.grants import Grant
+    from booking_credits.ledger.outcomes import Outcome
 
 
 def due_instants(record: AccountRecord, outcome: Outcome) -> Iterator[datetime]:

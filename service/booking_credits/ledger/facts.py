@@ -8,8 +8,17 @@ subject is a fold over the facts of that subject alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from booking_credits.ledger.subjects import (
+    ACCOUNT_SUBJECT,
+    CLOCK_SUBJECT,
+    CLOSING_SUBJECT,
+    booking_subject,
+    escaped,
+    grant_subject,
+)
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -22,10 +31,6 @@ Recurrence: TypeAlias = Literal["once", "monthly"]
 Cycle: TypeAlias = Literal["month", "quarter", "year"]
 SaleChannel: TypeAlias = Literal["point_of_sale", "online", "licence", "charge_sheet"]
 Document: TypeAlias = Literal["invoice", "charge_sheet"]
-
-ACCOUNT_SUBJECT = "account"
-CLOCK_SUBJECT = "clock"
-CLOSING_SUBJECT = "closing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,32 +344,3 @@ Fact: TypeAlias = BookingFact | GrantFact | AccountDescribed | TimePassed | Peri
 BOOKING_FACTS = (BookingRevised, BookingStarted)
 ANSWERED_FACTS = (BookingRevised, GrantRemoved)
 GRANT_FACTS = (CreditsGranted, PlanRenewed, PackPurchased, PackApproved, GrantRemoved)
-
-
-def booking_subject(booking_id: str) -> str:
-    """Name the subject of a booking's facts."""
-    return f"booking/{booking_id}"
-
-
-def grant_subject(grant_id: str) -> str:
-    """Name the subject of a grant's facts; a plan's grants share that of their period."""
-    match grant_id.split("/"):
-        case ["plan", plan, _, period_start]:
-            return f"plan/{plan}/{period_start}"
-        case _:
-            return f"grant/{grant_id}"
-
-
-def escaped(name: str) -> str:
-    """Escape the separator, so that no two names joined by it are the same."""
-    return name.replace("%", "%25").replace("/", "%2F")
-
-
-def answer_of(fact: Fact) -> Answer | None:
-    """Return the answer that a fact was given; None where it was accepted."""
-    return fact.answer if isinstance(fact, ANSWERED_FACTS) else None
-
-
-def with_answer(fact: Fact, answer: Answer | None) -> Fact:
-    """Give a fact an answer, if it is one that can be given any."""
-    return replace(fact, answer=answer) if isinstance(fact, ANSWERED_FACTS) else fact

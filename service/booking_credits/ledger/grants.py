@@ -13,8 +13,8 @@ from booking_credits.ledger.facts import (
     PackApproved,
     PackPurchased,
     PlanRenewed,
-    escaped,
 )
+from booking_credits.ledger.subjects import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -138,6 +138,13 @@ class Grant:
         return any(
             instant <= through and (after is None or after < instant) for instant in self.changes_at
         )
+
+
+def same_but_quantity(before: Grant, after: Grant) -> bool:
+    """Say whether two finite grants without limits differ in their quantity alone."""
+    if before.quantity is None or after.quantity is None or after.is_limited:
+        return False
+    return replace(before, quantity=after.quantity) == after
 
 
 def burn_key(grant: Grant, order: GrantOrder) -> GrantKey:

@@ -10,9 +10,9 @@ from booking_credits.ledger.facts import PeriodClosed
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-    from booking_credits.ledger.account import Outcome
     from booking_credits.ledger.buckets import Bucket
     from booking_credits.ledger.facts import Channel
+    from booking_credits.ledger.outcomes import Outcome
 
 # Against a period: of its time, of a later time, or of an earlier one and posted since that was
 # closed.

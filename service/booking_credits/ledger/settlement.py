@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from booking_credits.ledger.account import Numbers, Outcome
 from booking_credits.ledger.announcements import (
     PLACES,
     Announcement,
@@ -41,6 +40,7 @@ from booking_credits.ledger.grants import grants_of, ids_of
 from booking_credits.ledger.issuance import begun_by, follow_lines, replaced_by
 from booking_credits.ledger.notices import expiring, furthest_end
 from booking_credits.ledger.obligations import revise_obligations
+from booking_credits.ledger.outcomes import Numbers, Outcome
 from booking_credits.ledger.reasons import refusals
 from booking_credits.ledger.standing import (
     grants_in_being,

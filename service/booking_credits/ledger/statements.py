@@ -10,24 +10,26 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from booking_credits.ledger.account import NotLoaded
 from booking_credits.ledger.announcements import (
     OverageDetected,
     PeriodStatement,
     StatedOverage,
     StatedUnit,
 )
-from booking_credits.ledger.facts import CLOSING_SUBJECT, PeriodClosed
+from booking_credits.ledger.facts import PeriodClosed
+from booking_credits.ledger.needs import NotLoaded
 from booking_credits.ledger.postings import Flow, Owing, PostedAround, Sums
+from booking_credits.ledger.subjects import CLOSING_SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from booking_credits.ledger.account import AccountRecord, Outcome
+    from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.buckets import Buckets
     from booking_credits.ledger.entries import Entry
     from booking_credits.ledger.facts import Channel
+    from booking_credits.ledger.outcomes import Outcome
     from booking_credits.ledger.postings import Part
 
 _LAST_MOMENT = timedelta(microseconds=1)

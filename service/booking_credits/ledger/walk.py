@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from booking_credits.ledger.account import NotLoaded, can_pay
+from booking_credits.ledger.account import can_pay
 from booking_credits.ledger.charges import (
     FIRST_RANK,
     Charge,
@@ -23,18 +23,20 @@ from booking_credits.ledger.charges import (
     coverage_of,
     rank_of,
 )
-from booking_credits.ledger.grants import burn_key
+from booking_credits.ledger.grants import burn_key, same_but_quantity
+from booking_credits.ledger.needs import NotLoaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from booking_credits.ledger.account import AccountRecord, Need
+    from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.calendars import Timeline
     from booking_credits.ledger.charges import LineKey, Rank
     from booking_credits.ledger.facts import Line
     from booking_credits.ledger.grants import Grant
+    from booking_credits.ledger.needs import Need
     from booking_credits.ledger.policies import GrantOrder, Policy
     from booking_credits.ledger.standing import StandingGrant
 
@@ -161,7 +163,7 @@ class _Walk:
             self._displace_booked_since_removals(grant)
             return
         rest = grant.issued or 0
-        if record is not None and _same_but_quantity(record.grant, grant):
+        if record is not None and same_but_quantity(record.grant, grant):
             rest_before = self._rest_of(grant_id)
             rest += rest_before - (record.grant.quantity or 0)
             is_freed = rest_before <= 0
@@ -341,10 +343,3 @@ class _Walk:
             if other.grant_id == grant.grant_id:
                 break
         return ids
-
-
-def _same_but_quantity(before: Grant, after: Grant) -> bool:
-    """Say whether two finite grants without limits differ in their quantity alone."""
-    if before.quantity is None or after.quantity is None or after.is_limited:
-        return False
-    return replace(before, quantity=after.quantity) == after

@@ -28,11 +28,11 @@ from booking_credits.posting.post import Rendered
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from booking_credits.ledger.account import Outcome
     from booking_credits.ledger.announcements import Announcement, DecidedLine, Obligation
     from booking_credits.ledger.charges import Charge, Take
     from booking_credits.ledger.entries import Entry, GrantRecord
     from booking_credits.ledger.grants import Grant
+    from booking_credits.ledger.outcomes import Outcome
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.ledger.reasons import Refusal
     from booking_credits.posting.batch import Arrival

@@ -12,8 +12,8 @@ from booking_credits.postgres.sql import load_queries
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from booking_credits.ledger.account import Outcome
     from booking_credits.ledger.calendars import Timeline
+    from booking_credits.ledger.outcomes import Outcome
     from booking_credits.postgres.pool import Connection
 
 _SQL = load_queries("due.sql")

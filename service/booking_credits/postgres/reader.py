@@ -11,19 +11,21 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from booking_credits.ledger.account import (
-    AccountRecord,
+from booking_credits.ledger.account import AccountRecord
+from booking_credits.ledger.answers import with_answer
+from booking_credits.ledger.charges import LAST_RANK
+from booking_credits.ledger.facts import TimePassed
+from booking_credits.ledger.needs import (
     DueBy,
     Everything,
     GrantsEndingAfter,
     LinesWithin,
-    Numbers,
     TakersBelow,
     WantingAbove,
 )
-from booking_credits.ledger.charges import LAST_RANK
-from booking_credits.ledger.facts import ACCOUNT_SUBJECT, CLOCK_SUBJECT, TimePassed, with_answer
+from booking_credits.ledger.outcomes import Numbers
 from booking_credits.ledger.postings import Flow, Owing, PostedAround, Sums
+from booking_credits.ledger.subjects import ACCOUNT_SUBJECT, CLOCK_SUBJECT
 from booking_credits.postgres.rows import (
     LAST_OF_KINDS,
     buckets_from,
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from booking_credits.ledger.account import Need
     from booking_credits.ledger.facts import Fact
+    from booking_credits.ledger.needs import Need
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.postgres.pool import Connection
 

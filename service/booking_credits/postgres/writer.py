@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from booking_credits.ledger.account import AccountRecord, Outcome
+    from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.announcements import Obligation
     from booking_credits.ledger.charges import Charge, LineKey
+    from booking_credits.ledger.outcomes import Outcome
     from booking_credits.postgres.pool import Connection
 
 Row: TypeAlias = tuple[object, ...]

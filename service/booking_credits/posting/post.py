@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from booking_credits.ledger.account import AccountRecord, NotLoaded
+from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.announcements import OverageDetected
+from booking_credits.ledger.answers import answer_of
 from booking_credits.ledger.facts import (
-    CLOCK_SUBJECT,
     GRANT_FACTS,
     BookingRevised,
     BookingStarted,
@@ -26,10 +26,11 @@ from booking_credits.ledger.facts import (
     Fact,
     PackPurchased,
     PlanRenewed,
-    answer_of,
 )
 from booking_credits.ledger.grants import ids_of
+from booking_credits.ledger.needs import NotLoaded
 from booking_credits.ledger.settlement import settle
+from booking_credits.ledger.subjects import CLOCK_SUBJECT
 from booking_credits.postgres import registry
 from booking_credits.postgres.closings import ClosingsToCome
 from booking_credits.postgres.faults import RowsRefused, rows_refused
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from booking_credits.ledger.account import Need, Outcome
     from booking_credits.ledger.entries import GrantRecord
+    from booking_credits.ledger.needs import Need
+    from booking_credits.ledger.outcomes import Outcome
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.postgres.pool import Connection, Pool
     from booking_credits.postgres.reader import ReadFact

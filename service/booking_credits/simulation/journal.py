@@ -15,7 +15,8 @@ from booking_credits.ledger.announcements import OverageDetected
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from booking_credits.ledger.account import AccountRecord, Outcome
+    from booking_credits.ledger.account import AccountRecord
+    from booking_credits.ledger.outcomes import Outcome
     from booking_credits.posting.batch import Arrival
 
 

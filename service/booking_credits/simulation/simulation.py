@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from booking_credits.ledger.account import Outcome
     from booking_credits.ledger.closing import Closing
+    from booking_credits.ledger.outcomes import Outcome
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.posting.batch import Arrival
     from booking_credits.posting.post import Rendered

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from booking_credits.inbox.reading import hash_of, read_fact
-from booking_credits.ledger.facts import with_answer
+from booking_credits.ledger.answers import with_answer
 from booking_credits.outbox.rendering import render
 from booking_credits.postgres import audit
 from booking_credits.postgres.audit import Violation

@@ -1,0 +1,107 @@
+"""Needs: what a question about an account asks for that has not been loaded.
+
+Whoever keeps the record loads it and asks again. `Reach` says how far a record has been loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from booking_credits.ledger.charges import LAST_RANK
+from booking_credits.ledger.postings import PostedAround
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from booking_credits.ledger.charges import Charge, Rank
+    from booking_credits.ledger.grants import Grant
+
+
+@dataclass(frozen=True, slots=True)
+class TakersBelow:
+    """Wanted: the last charges that take from a grant and rank below a rank, down to another."""
+
+    grant_id: str
+    rank: Rank
+    above: Rank
+
+
+@dataclass(frozen=True, slots=True)
+class WantingAbove:
+    """Wanted: the first charges above a rank that would take more from a grant."""
+
+    grant: Grant
+    rank: Rank
+    better_ids: frozenset[str]
+
+    @property
+    def question(self) -> Question:
+        """What is asked of every rank: the same grant reading otherwise is another question."""
+        return self.grant, self.better_ids
+
+
+@dataclass(frozen=True, slots=True)
+class GrantsEndingAfter:
+    """Wanted: the grants that end after an instant, and the one that ended last before it."""
+
+    instant: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LinesWithin:
+    """Wanted: the first lines that start from `low` on, within a window `[from_at, to_at)`."""
+
+    from_at: datetime
+    to_at: datetime
+    low: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DueBy:
+    """Wanted: the charges that time changes by an instant, and the grants that end by another."""
+
+    instant: datetime
+    last_end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """Wanted: the whole account."""
+
+
+Wants: TypeAlias = "Callable[[Grant, Charge], bool]"
+Question: TypeAlias = "tuple[Grant, frozenset[str]]"
+Need: TypeAlias = (
+    TakersBelow | WantingAbove | GrantsEndingAfter | LinesWithin | DueBy | Everything | PostedAround
+)
+
+
+class NotLoaded(Exception):
+    """The record does not reach far enough to answer; `needs` say what is missing."""
+
+    def __init__(self, *needs: Need) -> None:
+        """Keep what is missing."""
+        self.needs = needs
+
+
+@dataclass
+class Reach:
+    """How far the record has been loaded.
+
+    Takers of a grant are loaded from a rank on upwards, charges that want more of it within a
+    span of ranks `(low, high]`, lines of a window up to an instant, grants from an end on, due
+    charges through an instant. Where it is
+    known, nobody takes from a grant above the rank `last_taken` but who is loaded, and no charge
+    above `last_short` is short; a grant that came after loading was taken from by nobody before.
+    """
+
+    whole: bool = False
+    takers_from: dict[str, Rank] = field(default_factory=dict)
+    wanting_within: dict[Question, tuple[Rank, Rank]] = field(default_factory=dict)
+    lines_up_to: dict[tuple[datetime, datetime], datetime] = field(default_factory=dict)
+    grants_after: datetime | None = None
+    due_through: datetime | None = None
+    last_taken: dict[str, Rank] = field(default_factory=dict)
+    last_short: Rank = LAST_RANK

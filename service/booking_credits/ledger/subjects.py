@@ -1,0 +1,26 @@
+"""Subjects: what a fact is about, by name."""
+
+from __future__ import annotations
+
+ACCOUNT_SUBJECT = "account"
+CLOCK_SUBJECT = "clock"
+CLOSING_SUBJECT = "closing"
+
+
+def booking_subject(booking_id: str) -> str:
+    """Name the subject of a booking's facts."""
+    return f"booking/{booking_id}"
+
+
+def grant_subject(grant_id: str) -> str:
+    """Name the subject of a grant's facts; a plan's grants share that of their period."""
+    match grant_id.split("/"):
+        case ["plan", plan, _, period_start]:
+            return f"plan/{plan}/{period_start}"
+        case _:
+            return f"grant/{grant_id}"
+
+
+def escaped(name: str) -> str:
+    """Escape the separator, so that no two names joined by it are the same."""
+    return name.replace("%", "%25").replace("/", "%2F")
