@@ -1,6 +1,9 @@
 """Removals: a grant taken back, whole or by a quantity, decided by when that was done."""
 
 from dataclasses import replace
+from itertools import permutations
+
+import pytest
 
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.announcements import RequestRejected
@@ -121,6 +124,21 @@ def test_a_booking_made_free_releases_coins_for_their_removal() -> None:
     again = replace(TAKEN_BACK, occurred_at=time_passed("2026-03-06 12:00").occurred_at)
     record = AccountRecord(ACCOUNT, a_book())
     post(record, [COINS_GIVEN, a_booking("b1", occurred=BEFORE), TAKEN_BACK, free, again])
+    assert Buckets(5000, 0, 0, 0, 0, 5000) == record.grants["g1"].buckets
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_no_order_of_removing_and_cancelling_leaves_coins_stuck(order: tuple[int, ...]) -> None:
+    """Whatever came first, one more removal after the cancellation takes back all there is."""
+    facts: list[Fact] = [
+        COINS_GIVEN,
+        a_booking("b1", occurred=BEFORE),
+        TAKEN_BACK,
+        a_cancellation("b1", revision=2, occurred=AFTER),
+    ]
+    again = replace(TAKEN_BACK, occurred_at=time_passed("2026-03-06 12:00").occurred_at)
+    record = AccountRecord(ACCOUNT, a_book())
+    post(record, [*(facts[place] for place in order), again])
     assert Buckets(5000, 0, 0, 0, 0, 5000) == record.grants["g1"].buckets
 
 
