@@ -7,7 +7,7 @@ from booking_credits.ledger.admission import admit
 from booking_credits.ledger.announcements import BalanceChanged, CoverageDecided, OverageDetected
 from booking_credits.ledger.buckets import Bucket
 from booking_credits.ledger.entries import Entry
-from booking_credits.ledger.facts import Fact
+from booking_credits.ledger.facts import Fact, Rollover, Span
 from booking_credits.ledger.outcomes import Outcome
 from builders import (
     a_book,
@@ -193,3 +193,17 @@ def _events(outcome: Outcome) -> list[EventRow]:
                 short = sum(line.charge.short for line in decided.lines)
                 told.append(("decided", decided.booking_id, short))
     return told
+
+
+def test_a_higher_version_caps_what_rolls_over() -> None:
+    """What lines took of it beyond its own end, while there was no cap, counts towards the cap."""
+    span = Span(10, "days")
+    late = a_booking("late", a_line(starts="2026-04-05 10:00", costs={"coin": 500}))
+    record = a_record(
+        a_renewal(an_allotment(800, rollover=Rollover(span, None))),
+        late,
+        a_renewal(an_allotment(800, rollover=Rollover(span, 300)), version=2),
+        time_passed("2026-04-02 00:00"),
+    )
+    buckets = record.balances["coin"]
+    assert (300, 0, 500) == (buckets.held + buckets.drawn, buckets.available, buckets.expired)

@@ -111,9 +111,9 @@ def _rolled(
     before: Mapping[LineKey, Charge | None],
     after: Mapping[LineKey, Charge | None],
 ) -> int:
-    """Sum up what lines take of a cap; where it begins otherwise than before, all were covered."""
+    """Sum up what lines take of a cap; where it is new or begins otherwise, all were covered."""
     rolled = sum(_taken_of_cap(grant, charge) for charge in after.values())
-    if record is None or record.grant.rolls_at != grant.rolls_at:
+    if record is None or record.grant.roll_cap is None or record.grant.rolls_at != grant.rolls_at:
         return rolled
     return record.rolled + rolled - sum(_taken_of_cap(grant, before.get(key)) for key in after)
 
