@@ -238,6 +238,7 @@ def a_pack(
     scope: Scope = ANYWHERE,
     priority: int = 100,
     price: int | None = None,
+    rollover: Rollover | None = None,
 ) -> PackPurchased:
     """Buy a free pack of five credits that never ends."""
     return PackPurchased(
@@ -250,6 +251,7 @@ def a_pack(
         scope=scope,
         priority=priority,
         price=None if price is None else Money(price, "EUR"),
+        rollover=rollover,
     )
 
 
@@ -340,9 +342,10 @@ def a_standing_allotment(
     scope: Scope = ANYWHERE,
     priority: int = 100,
     plan_line: tuple[str, str] | None = None,
+    rollover: Rollover | None = None,
 ) -> StandingAllotment:
     """Allot five hundred credits a period."""
-    return StandingAllotment(name, unit, quantity, scope, priority, plan_line)
+    return StandingAllotment(name, unit, quantity, scope, priority, plan_line, rollover)
 
 
 def time_passed(instant: datetime | str) -> TimePassed:

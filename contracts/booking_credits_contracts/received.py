@@ -73,6 +73,19 @@ class Scope(Received):
 EVERYTHING: Final = Scope()
 
 
+class Span(Received):
+    """A number of local days or months."""
+
+    count: Annotated[int, Field(ge=1, le=10_000)]
+    unit: Literal["days", "months"]
+
+
+class Rollover(Span):
+    """For how long past its own end a grant stays usable, and how much of it (null: all)."""
+
+    cap: Quantity | None = None
+
+
 class StandingAllotment(Received):
     """What an account is given in each billing period. A lower priority is used first.
 
@@ -86,6 +99,7 @@ class StandingAllotment(Received):
     priority: Priority = 100
     plan: Id | None = None
     plan_line: Id | None = None
+    rollover: Rollover | None = None
 
     @model_validator(mode="after")
     def _check_plan(self) -> Self:
@@ -211,19 +225,6 @@ class BookingStarted(AccountEvent):
     line: LineNumber | None = None
 
 
-class Span(Received):
-    """A number of local days or months."""
-
-    count: Annotated[int, Field(ge=1, le=10_000)]
-    unit: Literal["days", "months"]
-
-
-class Rollover(Span):
-    """For how long past its own end a grant stays usable, and how much of it (null: all)."""
-
-    cap: Quantity | None = None
-
-
 class Allotment(Received):
     """What one line of a plan grants for a period. A lower priority is used first."""
 
@@ -296,7 +297,8 @@ class CreditsGranted(AccountEvent):
 class CreditPackPurchased(AccountEvent):
     """`credit-pack-purchased`: a pack that counts from its purchase once that is approved.
 
-    The lifetime is in whole local days from `starts_on`, or else from the day of the purchase.
+    The lifetime is in whole local days from `starts_on`, or else from the day of the purchase. With
+    a rollover and no lifetime the pack's own end is that of the billing period it begins in.
     """
 
     pack_id: Id
@@ -310,6 +312,7 @@ class CreditPackPurchased(AccountEvent):
     scope: Scope = EVERYTHING
     priority: Priority = 100
     member_id: Id | None = None
+    rollover: Rollover | None = None
 
 
 class CreditPackApproved(AccountEvent):

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from booking_credits.enquiries.explanation import explain
-from booking_credits.enquiries.sources import Sources, subject_of_grant
+from booking_credits.enquiries.sources import Sources
 from booking_credits.exit_codes import ExitCode
 from booking_credits.ledger.grants import plan_grant_id
+from booking_credits.ledger.subjects import grant_subject
 from builders import (
     a_booking,
     a_cancellation,
@@ -138,5 +139,5 @@ def test_the_subject_of_a_plans_grant_is_its_period() -> None:
     """Whatever stands in the names of plan and plan line."""
     allotment = an_allotment(plan_line="a/b%")
     renewal = a_renewal(allotment, plan="hot/desk%2F")
-    assert renewal.subject == subject_of_grant(plan_grant_id(renewal, allotment))
-    assert a_grant("x/y").subject == subject_of_grant("x/y")
+    assert renewal.subject == grant_subject(plan_grant_id(renewal, allotment))
+    assert a_grant("x/y").subject == grant_subject("x/y")

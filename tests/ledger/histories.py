@@ -239,6 +239,7 @@ def _packs(draw: st.DrawFn, pack_id: str) -> list[Fact]:
         scope=draw(_scopes),
         priority=draw(_priorities),
         price=draw(st.sampled_from((None, 0, 500))),
+        rollover=draw(_rollovers),
     )
     approvals = [an_approval(pack_id, occurred=at) for at in draw(_approved)]
     return [pack, *approvals]
@@ -306,6 +307,7 @@ def _standing_allotment(draw: st.DrawFn, name: str) -> StandingAllotment:
         scope=draw(_scopes),
         priority=draw(_priorities),
         plan_line=draw(st.sampled_from((None, ("p0", "base")))),
+        rollover=draw(_rollovers),
     )
 
 
@@ -360,8 +362,10 @@ def _descriptions(draw: st.DrawFn) -> AccountDescribed:
 
 def _units_of(facts: list[Fact]) -> dict[str, str]:
     """Find the units of the grants that facts give, sell or renew."""
-    units: dict[str, str] = {}
+    units = {f"allotment/allowance/{unit}/2026-03-05": unit for unit in ("coin", "credit")}
     for fact in facts:
+        if isinstance(fact, CreditsGranted) and fact.recurrence == "monthly":
+            units[f"standing/{fact.grant_id}/2026-03-01"] = fact.unit
         if isinstance(fact, CreditsGranted):
             units[fact.grant_id] = fact.unit
         if isinstance(fact, PackPurchased):

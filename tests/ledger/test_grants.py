@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from booking_credits.ledger.calendars import Timeline
-from booking_credits.ledger.facts import AccountDescribed, GrantFact, Scope, Span
+from booking_credits.ledger.facts import AccountDescribed, GrantFact, Rollover, Scope, Span
 from booking_credits.ledger.grants import Grant, burn_key, grants_of
 from booking_credits.ledger.policies import GrantOrder
 from builders import (
@@ -159,6 +159,21 @@ def test_a_pack_lives_whole_local_days(lifetime: Span, starts_on: str | None, en
     """They are counted from the pack's first day, which is that of the purchase unless it says."""
     pack = a_pack(bought=at("2026-03-05 01:00", BERLIN), lifetime=lifetime, starts_on=starts_on)
     assert at(f"{end} 00:00", BERLIN) == _only(pack, an_account(zone=BERLIN)).to_at
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "rolls_at", "ends"),
+    [
+        (None, "2026-04-01", "2026-06-01"),
+        (Span(10, "days"), "2026-03-11", "2026-05-11"),
+    ],
+)
+def test_a_pack_on_a_licence_may_roll_over(lifetime: Span | None, rolls_at: str, ends: str) -> None:
+    """From the end of its lifetime or, without one, of the billing period in which it begins."""
+    rollover = Rollover(Span(2, "months"), 3)
+    pack = _only(a_pack(starts_on="2026-03-01", lifetime=lifetime, rollover=rollover))
+    assert [at(f"{day} 00:00") for day in (rolls_at, ends)] == [pack.rolls_at, pack.to_at]
+    assert 3 == pack.roll_cap
 
 
 def test_a_pack_without_a_lifetime_is_open_ended() -> None:

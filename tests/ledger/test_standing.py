@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from booking_credits.ledger.account import AccountRecord
-from booking_credits.ledger.facts import AccountDescribed, Fact, OpeningBalance
+from booking_credits.ledger.announcements import RequestRejected
+from booking_credits.ledger.facts import AccountDescribed, Fact, OpeningBalance, Rollover, Span
 from builders import (
     ACCOUNT,
+    COINS,
     TENANT,
     a_book,
     a_booking,
@@ -15,6 +17,7 @@ from builders import (
     a_grant,
     a_line,
     a_record,
+    a_removal,
     a_renewal,
     a_standing_allotment,
     an_account,
@@ -168,6 +171,57 @@ def test_a_renewal_replaces_what_is_allotted_for_its_period(*, renewal_first: bo
     record = a_record(*facts)
     assert {"plan/hot-desk/base/2026-03-01"} == record.grants.keys()
     assert 700 == record.balances["credit"].granted
+
+
+def test_removing_what_is_given_monthly_ends_it() -> None:
+    """The running month's grant is removed as any other, and later ones do not come into being."""
+    coins = a_grant("coins", 5000, granted="2026-03-01 00:00", monthly=True)
+    removal = a_removal("coins", occurred="2026-03-20 09:00")
+    before = a_booking("before", occurred="2026-03-05 09:00")
+    after = a_booking("after", occurred="2026-03-21 09:00")
+    told: list[Fact] = [coins, before, removal, after]
+    for facts in (told, told[::-1]):
+        record = a_record(*facts, time_passed("2026-05-01 00:00"))
+        assert {"standing/coins/2026-03-01"} == record.grants.keys()
+        buckets = record.balances["coin"]
+        assert (1000, 4000) == (buckets.held + buckets.drawn, buckets.removed)
+
+
+def test_what_is_given_monthly_is_not_taken_back_from_under_a_booking() -> None:
+    """Where the policy refuses that, a booking for next month is in the way, too."""
+    coins = a_grant("coins", 5000, granted="2026-03-01 00:00", monthly=True)
+    april = a_booking("april", a_line(starts="2026-04-10 10:00"), occurred="2026-03-05 09:00")
+    record = a_record(coins, april, book=a_book(replace(COINS, removal_in_use="refuse")))
+    (outcome,) = post(record, [a_removal("coins", occurred="2026-03-20 09:00")])
+    (rejected,) = [a.content for a in outcome.announcements]
+    assert isinstance(rejected, RequestRejected)
+    assert (("april", 1),) == rejected.in_the_way
+    assert 1000 == record.grants["standing/coins/2026-04-01"].buckets.drawn
+
+
+def test_a_periods_grant_may_be_removed_in_part() -> None:
+    """Under its own id; the next period has its whole quantity again."""
+    removal = a_removal(MARCH, 200, unit="credit", occurred="2026-03-20 09:00")
+    record = a_record(_opened(500), removal, time_passed("2026-04-01 00:00"))
+    assert (200, 300) == (
+        record.grants[MARCH].buckets.removed,
+        record.grants[MARCH].buckets.expired,
+    )
+    assert 500 == record.balances["credit"].available
+
+
+def test_what_an_allotment_leaves_may_roll_over() -> None:
+    """It pays first in the next period, up to the cap."""
+    rollover = Rollover(Span(1, "months"), 100)
+    account = an_account(policy="tenant", allotments=[a_standing_allotment(500, rollover=rollover)])
+    january = "allotment/allowance/credit/2026-01-01"
+    late = a_booking("late", a_line(starts="2026-02-10 10:00", costs={"credit": 150}))
+    record = a_record(account, late, time_passed("2026-02-20 00:00"))
+    assert {
+        january: 100,
+        "allotment/allowance/credit/2026-02-01": 50,
+    } == {take.grant_id: take.quantity for take in record.charges["late", 1].coverage.takes}
+    assert 400 == record.grants[january].buckets.expired
 
 
 def test_an_account_brings_its_opening_balance_along_once() -> None:

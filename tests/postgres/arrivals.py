@@ -229,7 +229,7 @@ def _removal(fact: GrantRemoved) -> Json:
     }
 
 
-def _rollover(allotment: Allotment) -> Json | None:
+def _rollover(allotment: Allotment | PackPurchased | StandingAllotment) -> Json | None:
     if allotment.rollover is None:
         return None
     span, cap = allotment.rollover.span, allotment.rollover.cap
@@ -251,6 +251,7 @@ def _pack(fact: PackPurchased) -> Json:
         "scope": _scope(fact.scope),
         "priority": fact.priority,
         "member_id": fact.member_id,
+        "rollover": _rollover(fact),
     }
 
 
@@ -292,6 +293,7 @@ def _standing_allotment(allotment: StandingAllotment) -> Json:
         "priority": allotment.priority,
         "plan": plan,
         "plan_line": plan_line,
+        "rollover": _rollover(allotment),
     }
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from booking_credits.enquiries.answers import TreeAnswer
 from booking_credits.enquiries.explanation import explain, refusals_of, zone_of
 from booking_credits.enquiries.session import NotFound
-from booking_credits.enquiries.sources import Moved, Revised, Sources, subject_of_grant
+from booking_credits.enquiries.sources import Moved, Revised, Sources
 from booking_credits.ledger.announcements import ObligationKey
 from booking_credits.ledger.entries import Entry
-from booking_credits.ledger.subjects import booking_subject
+from booking_credits.ledger.subjects import booking_subject, grant_subject
 from booking_credits.postgres import enquiries
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ async def explain_booking(
         raise NotFound(f"no such booking of {account_id}: {booking_id}")
     revised = await _revised(session, account_id, booking_id)
     named = await looking.ask(lambda record: _grants_named(record, booking_id))
-    subjects = [booking_subject(booking_id), *map(subject_of_grant, sorted(named))]
+    subjects = [booking_subject(booking_id), *map(grant_subject, sorted(named))]
     causes = {each.fact_no for each in moved} | {each.fact_no for each in revised}
     told = await session.told(account_id, subjects, sorted(causes))
     sources = Sources(told, moved, revised)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from booking_credits.enquiries.sources import subject_of_grant
 from booking_credits.enquiries.wording import (
     instant_text,
     money_text,
@@ -24,7 +23,7 @@ from booking_credits.ledger.charges import needed
 from booking_credits.ledger.facts import BookingRevised, BookingStarted
 from booking_credits.ledger.reasons import refusals
 from booking_credits.ledger.standing import unit_of
-from booking_credits.ledger.subjects import booking_subject
+from booking_credits.ledger.subjects import booking_subject, grant_subject
 from booking_credits.outbox.rendering import decimal_text, line_json
 
 if TYPE_CHECKING:
@@ -185,7 +184,7 @@ class _Explanation:
             "from_at": grant.from_at,
             "to_at": grant.to_at,
         }
-        told = self._sources.of_subject(subject_of_grant(grant_id))
+        told = self._sources.of_subject(grant_subject(grant_id))
         return Node(says, data, tuple(map(self._fact, told)))
 
     def _decimal(self, steps: int, unit: str) -> str:

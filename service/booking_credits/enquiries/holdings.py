@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from booking_credits.enquiries.answers import Answer
 from booking_credits.enquiries.explanation import zone_of
-from booking_credits.enquiries.sources import subject_of_grant
 from booking_credits.ledger.buckets import BUCKETS
 from booking_credits.ledger.calendars import EVER, local_date
+from booking_credits.ledger.subjects import grant_subject
 from booking_credits.outbox.rendering import decimal_text
 from booking_credits.posting.batch import CLOCK_SOURCE
 
@@ -85,7 +85,7 @@ async def grants(session: Session, account_id: str, *, removed: bool) -> Answer:
     await looking.ask(lambda record: record.require_grants(EVER))
     record = looking.record
     held = sorted(record.grants.values(), key=lambda r: (r.grant.from_at, r.grant.grant_id))
-    told = await session.told(account_id, [subject_of_grant(r.grant.grant_id) for r in held])
+    told = await session.told(account_id, [grant_subject(r.grant.grant_id) for r in held])
     rows = ((_grant(each, told, record.timeline), each) for each in held)
     shown = [row for row, each in rows if removed or not _is_gone(row, each)]
     return Answer(await _about(session, record), {"grants": shown}, zone_of(record), _GRANT)
@@ -163,7 +163,7 @@ def reference_date(from_at: datetime, timeline: Timeline) -> date:
 
 def _grant(held: GrantRecord, told: Sequence[Told], timeline: Timeline) -> Json:
     grant, book = held.grant, timeline.book
-    subject = subject_of_grant(grant.grant_id)
+    subject = grant_subject(grant.grant_id)
     own = [each for each in told if each.subject == subject]
     return {
         "grant_id": grant.grant_id,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from booking_credits.ledger.grants import names_in
-from booking_credits.ledger.subjects import ACCOUNT_SUBJECT, booking_subject
+from booking_credits.ledger.subjects import booking_subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,13 +79,3 @@ class Sources:
     def revisions_of(self, key: LineKey) -> list[Revised]:
         """List the revisions of what a line owes."""
         return [r for r in self.revised if (r.key.booking_id, r.key.line_no) == key]
-
-
-def subject_of_grant(grant_id: str) -> str:
-    """Name the subject whose facts yield a grant."""
-    parts = names_in(grant_id)
-    if parts[0] == "plan" and len(parts) == 4:
-        return f"plan/{parts[1]}/{parts[3]}"
-    if parts[0] in ("allotment", "opening"):
-        return ACCOUNT_SUBJECT
-    return f"grant/{parts[1]}" if parts[0] == "standing" else f"grant/{grant_id}"

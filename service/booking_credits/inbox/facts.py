@@ -194,6 +194,7 @@ def _purchase(data: Data, occurred_at: datetime, book: PolicyBook) -> PackPurcha
         data["sold_via"],
         data.get("licence"),
         data.get("member_id"),
+        _rollover(data, book),
     )
 
 
@@ -281,6 +282,7 @@ def _standing_allotment(data: Data, book: PolicyBook) -> StandingAllotment:
         _scope(data),
         data.get("priority", 100),
         None if plan is None else (plan, data["plan_line"]),
+        _rollover(data, book),
     )
 
 

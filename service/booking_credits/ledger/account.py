@@ -73,7 +73,8 @@ class AccountRecord:
     def standing(self) -> tuple[StandingGrant, ...]:
         """The account's standing grants; `monthly` names the subjects of those given monthly."""
         if self._standing is None:
-            facts = (fact for subject in self.monthly for fact in self.facts_of(subject))
+            subjects = (ACCOUNT_SUBJECT, *self.monthly)
+            facts = (fact for subject in subjects for fact in self.facts_of(subject))
             self._standing = standing_grants(facts, self.timeline)
         return self._standing
 

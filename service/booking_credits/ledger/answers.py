@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from booking_credits.ledger.announcements import CoverageDecided
 from booking_credits.ledger.charges import NOTHING, fallback_of
 from booking_credits.ledger.facts import ANSWERED_FACTS
+from booking_credits.ledger.issuance import grants_removed_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,13 +65,15 @@ def lines_using(record: AccountRecord, fact: GrantRemoved) -> tuple[LineKey, ...
     removal and had not ended by then.
     """
     policy = record.timeline.policy_at(fact.occurred_at)
-    if policy.removal_in_use == "keep" or fact.grant_id not in record.grants:
+    if policy.removal_in_use == "keep":
         return ()
-    return tuple(
+    in_the_way = [
         charge.key
-        for charge in record.takers(fact.grant_id)
+        for grant_id in grants_removed_by(record, fact)
+        for charge in record.takers(grant_id)
         if charge.standing.booked_at < fact.occurred_at < charge.line.ends_at
-    )
+    ]
+    return tuple(dict.fromkeys(in_the_way))
 
 
 def _is_shorter(record: AccountRecord, charge: Charge) -> bool:

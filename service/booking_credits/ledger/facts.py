@@ -50,6 +50,14 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollover:
+    """For how long a grant stays usable past its own end, and how much of it (None: all)."""
+
+    span: Span
+    cap: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """Where a grant may pay: every dimension that is named must contain the line."""
 
@@ -162,7 +170,8 @@ class CreditsGranted:
 class PackPurchased:
     """A pack of credits bought; without quantity unlimited, without lifetime open-ended.
 
-    The lifetime counts from `starts_on`, without which it is the local day of the purchase.
+    The lifetime counts from `starts_on`, without which it is the local day of the purchase. A pack
+    that rolls over and has no lifetime ends with the billing period in which it begins.
     """
 
     pack_id: str
@@ -177,6 +186,7 @@ class PackPurchased:
     sold_via: SaleChannel = "point_of_sale"
     licence: str | None = None
     member_id: str | None = None
+    rollover: Rollover | None = None
 
     @property
     def subject(self) -> str:
@@ -216,16 +226,8 @@ class GrantRemoved:
 
     @property
     def subject(self) -> str:
-        """The grant, or the plan's period that it belongs to."""
+        """The grant, or what yields it as one of a period."""
         return grant_subject(self.grant_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Rollover:
-    """For how long a grant stays usable past its own end, and how much of it (None: all)."""
-
-    span: Span
-    cap: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +273,7 @@ class StandingAllotment:
     scope: Scope = field(default_factory=Scope)
     priority: int = 100
     plan_line: tuple[str, str] | None = None
+    rollover: Rollover | None = None
 
 
 @dataclass(frozen=True, slots=True)

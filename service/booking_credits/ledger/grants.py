@@ -14,7 +14,7 @@ from booking_credits.ledger.facts import (
     PackPurchased,
     PlanRenewed,
 )
-from booking_credits.ledger.subjects import escaped
+from booking_credits.ledger.subjects import escaped, unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -140,6 +140,12 @@ class Grant:
         )
 
 
+def only_removed_more(before: Grant, after: Grant) -> bool:
+    """Say whether two grants differ in removals alone, and the later one has them all."""
+    is_more = set(before.removals) < set(after.removals)
+    return is_more and replace(after, removals=before.removals) == before
+
+
 def same_but_quantity(before: Grant, after: Grant) -> bool:
     """Say whether two finite grants without limits differ in their quantity alone."""
     if before.quantity is None or after.quantity is None or after.is_limited:
@@ -185,15 +191,18 @@ def grants_of(facts: Iterable[GrantFact], timeline: Timeline) -> dict[str, Grant
         elif isinstance(fact, GrantRemoved) and fact.answer is None:
             removals.append(fact)
     grants += (_plan_grant(fact, allotment, timeline) for fact, allotment in latest.values())
-    return {grant.grant_id: _less(grant, removals) for grant in grants}
+    return {
+        grant.grant_id: less(grant, [r for r in removals if r.grant_id == grant.grant_id])
+        for grant in grants
+    }
 
 
-def _less(grant: Grant, facts: list[GrantRemoved]) -> Grant:
+def less(grant: Grant, facts: Iterable[GrantRemoved]) -> Grant:
     """Take removals out of a grant; one that names another unit does not concern it."""
     removals = [
         Removal(fact.occurred_at, None if grant.quantity is None else fact.quantity)
         for fact in facts
-        if fact.grant_id == grant.grant_id and fact.unit in (None, grant.unit)
+        if fact.unit in (None, grant.unit)
     ]
     if not removals:
         return grant
@@ -242,19 +251,24 @@ def _pack_grant(fact: PackPurchased, timeline: Timeline, *, pending: bool) -> Gr
         zone = timeline.zone_on(fact.starts_on)
         first_day = fact.starts_on
         from_at = max(midnight(first_day, zone), fact.occurred_at)
-    lifetime = fact.lifetime
-    return Grant(
+    to_at = None
+    if fact.lifetime is not None:
+        to_at = midnight(add_span(first_day, fact.lifetime), zone)
+    elif fact.rollover is not None:
+        to_at = timeline.period_at(from_at).end
+    grant = Grant(
         fact.pack_id,
         fact.unit,
         fact.quantity,
         from_at,
-        None if lifetime is None else midnight(add_span(first_day, lifetime), zone),
+        to_at,
         fact.scope,
         fact.priority,
         paid=fact.price is not None and fact.price.amount_minor > 0,
         source="purchase",
         pending=pending,
     )
+    return rolled_over(grant, fact.rollover, zone)
 
 
 def _plan_grant(fact: PlanRenewed, allotment: Allotment, timeline: Timeline) -> Grant:
@@ -304,4 +318,4 @@ def period_grant_id(kind: str, *names: str | date) -> str:
 
 def names_in(grant_id: str) -> list[str]:
     """Return the names that a period's grant is made of."""
-    return [name.replace("%2F", "/").replace("%25", "%") for name in grant_id.split("/")]
+    return [unescaped(name) for name in grant_id.split("/")]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from booking_credits.ledger.standing import falls_into
+from booking_credits.ledger.grants import period_grant_id
+from booking_credits.ledger.standing import STANDING, falls_into
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.charges import LineKey
-    from booking_credits.ledger.facts import PlanRenewed
+    from booking_credits.ledger.facts import GrantRemoved, PlanRenewed
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.standing import PeriodGrant
 
@@ -70,6 +71,23 @@ def replaced_by(record: AccountRecord, fact: PlanRenewed, ids: Container[str]) -
     replaced = [given for given in of_period if given is not None and given.replaced_by in ids]
     replaced_ids = {given.grant.grant_id for given in _asked_for(record, replaced)}
     return frozenset(replaced_ids & record.grants.keys())
+
+
+def grants_removed_by(record: AccountRecord, fact: GrantRemoved) -> list[str]:
+    """List the grants that are there and that a removal is about.
+
+    One that names a standing grant is about those that have not ended by then.
+    """
+    rule = next((r for r in record.standing if r.names == (STANDING, fact.grant_id)), None)
+    if rule is None:
+        return [fact.grant_id] if fact.grant_id in record.grants else []
+    record.require_grants(fact.occurred_at)
+    begins = period_grant_id(*rule.names) + "/"
+    return [
+        grant_id
+        for grant_id, known in sorted(record.grants.items())
+        if grant_id.startswith(begins) and not known.grant.has_ended(fact.occurred_at)
+    ]
 
 
 def _asked_for(record: AccountRecord, given: list[PeriodGrant]) -> list[PeriodGrant]:

@@ -49,6 +49,7 @@ from booking_credits.ledger.standing import (
     standing_grants,
 )
 from booking_credits.ledger.statements import statement
+from booking_credits.ledger.subjects import ACCOUNT_SUBJECT
 from booking_credits.ledger.walk import Change, walk
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ def _change(record: AccountRecord, fact: Fact) -> Change:
         return Change(
             timeline, present, standing, lines, brought | _taken_back(record, emptied), emptied
         )
-    if isinstance(fact, AccountDescribed) or is_standing(fact):
+    of_standing = is_standing(fact) or fact.subject in (ACCOUNT_SUBJECT, *record.monthly)
+    if isinstance(fact, AccountDescribed) or of_standing:
         return _read_anew(record, fact)
     if isinstance(fact, TimePassed):
         last_end = furthest_end(fact.occurred_at, timeline)

@@ -10,21 +10,27 @@ depends on the facts alone and not on their order.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from booking_credits.ledger.calendars import described_order, midnight
-from booking_credits.ledger.facts import AccountDescribed, CreditsGranted
-from booking_credits.ledger.grants import Grant, names_in, period_grant_id
+from booking_credits.ledger.facts import AccountDescribed, CreditsGranted, GrantRemoved
+from booking_credits.ledger.grants import (
+    Grant,
+    less,
+    names_in,
+    period_grant_id,
+    rolled_over,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
     from datetime import date, datetime
 
     from booking_credits.ledger.calendars import Calendar, Period, Timeline
-    from booking_credits.ledger.facts import Fact, Scope, StandingAllotment
+    from booking_credits.ledger.facts import Fact, Rollover, Scope, StandingAllotment
 
 
 STANDING: Final = "standing"
@@ -42,6 +48,7 @@ class Issue:
     priority: int
     paid: bool = False
     plan_line: tuple[str, str] | None = None
+    rollover: Rollover | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,8 @@ class StandingGrant:
     """A rule: the names of its grants, its periods, what it gives in order of time, and its end.
 
     Its grants last as long as their periods, or as those of `lasting` that these lie in.
+    `removals` name its grants or the rule itself, which then ends: of the running period's grant
+    they remove what they say, and later ones do not come into being.
     """
 
     names: tuple[str, ...]
@@ -66,6 +75,7 @@ class StandingGrant:
     issues: tuple[Issue, ...]
     ends_at: datetime | None = None
     lasting: Calendar | None = None
+    removals: tuple[GrantRemoved, ...] = ()
 
     @property
     def from_at(self) -> datetime:
@@ -103,7 +113,18 @@ class StandingGrant:
 
     def _is_over(self, period: Period) -> bool:
         ends = (self.ends_at, self.issues[-1].until)
-        return any(end is not None and end <= period.start for end in ends)
+        has_ended = any(end is not None and end <= period.start for end in ends)
+        return has_ended or not self._is_there(period.start)
+
+    @property
+    def _removed_at(self) -> datetime | None:
+        """When the rule was removed; by a quantity it is not."""
+        whole = [r for r in self.removals if self._is_own(r) and r.quantity is None]
+        return min((removal.occurred_at for removal in whole), default=None)
+
+    def _is_own(self, removal: GrantRemoved) -> bool:
+        is_named = self.names == (STANDING, removal.grant_id)
+        return is_named and removal.unit in (None, self.issues[0].unit)
 
     def _grant_of(self, period: Period) -> PeriodGrant | None:
         """Give for a period what the rule first says within it."""
@@ -116,7 +137,7 @@ class StandingGrant:
             to_at = max(to_at, self.lasting.period_at(period.start).end)
         if self.ends_at is not None:
             to_at = min(to_at, self.ends_at)
-        if from_at >= to_at:
+        if from_at >= to_at or not self._is_there(from_at):
             return None
         grant = Grant(
             period_grant_id(*self.names, period.start_date),
@@ -129,8 +150,18 @@ class StandingGrant:
             issue.paid,
             source=STANDING,
         )
+        removals = [r for r in self.removals if self._concerns(r, grant.grant_id, period)]
+        grant = less(rolled_over(grant, issue.rollover, period.zone), removals)
         is_first = period.start <= self.from_at
         return PeriodGrant(grant, period.start, is_first, _replacing(issue, period))
+
+    def _is_there(self, from_at: datetime) -> bool:
+        return self._removed_at is None or from_at <= self._removed_at
+
+    def _concerns(self, removal: GrantRemoved, grant_id: str, period: Period) -> bool:
+        if self._is_own(removal):
+            return period.start <= removal.occurred_at < period.end
+        return removal.grant_id == grant_id
 
 
 def _is_within(instant: datetime, after: datetime | None, through: datetime) -> bool:
@@ -150,9 +181,23 @@ def is_standing(fact: Fact) -> bool:
 
 def standing_grants(facts: Iterable[Fact], timeline: Timeline) -> tuple[StandingGrant, ...]:
     """Return the rules that an account's facts and terms lay down."""
-    monthly = [f for f in facts if isinstance(f, CreditsGranted) and f.recurrence == "monthly"]
+    known = tuple(facts)
+    monthly = [f for f in known if isinstance(f, CreditsGranted) and f.recurrence == "monthly"]
     months = timeline.months() if monthly else timeline.calendar
-    return (*(_given_monthly(fact, timeline, months) for fact in monthly), *_allotted(timeline))
+    rules = (*(_given_monthly(fact, timeline, months) for fact in monthly), *_allotted(timeline))
+    removals = [f for f in known if isinstance(f, GrantRemoved) and f.answer is None]
+    return tuple(_with_removals(rule, removals) for rule in rules) if removals else rules
+
+
+def _with_removals(rule: StandingGrant, removals: Iterable[GrantRemoved]) -> StandingGrant:
+    """Keep the removals that name a rule or, as far as their names tell, one of its grants."""
+    begins = period_grant_id(*rule.names) + "/"
+    concerned = (
+        removal
+        for removal in removals
+        if rule.names == (STANDING, removal.grant_id) or removal.grant_id.startswith(begins)
+    )
+    return replace(rule, removals=tuple(concerned))
 
 
 def _given_monthly(fact: CreditsGranted, timeline: Timeline, months: Calendar) -> StandingGrant:
@@ -197,6 +242,7 @@ def _issue(allotment: StandingAllotment, from_at: datetime, until: datetime | No
         allotment.scope,
         allotment.priority,
         plan_line=allotment.plan_line,
+        rollover=allotment.rollover,
     )
 
 
@@ -214,12 +260,14 @@ def opening_grants(facts: Iterable[Fact], timeline: Timeline) -> dict[str, Grant
     Where that is stated for one day more than once, the last statement holds.
     """
     grants: dict[str, Grant] = {}
-    described = (fact for fact in facts if isinstance(fact, AccountDescribed))
+    known = tuple(facts)
+    removals = [f for f in known if isinstance(f, GrantRemoved) and f.answer is None]
+    described = (fact for fact in known if isinstance(fact, AccountDescribed))
     for fact in sorted(described, key=described_order):
         from_at = timeline.period_from(fact.from_date).start
         for balance in fact.opening_balance:
             grant_id = period_grant_id("opening", balance.unit, fact.from_date)
-            grants[grant_id] = Grant(
+            grant = Grant(
                 grant_id,
                 balance.unit,
                 balance.quantity,
@@ -230,6 +278,7 @@ def opening_grants(facts: Iterable[Fact], timeline: Timeline) -> dict[str, Grant
                 paid=False,
                 source="opening_balance",
             )
+            grants[grant_id] = less(grant, [r for r in removals if r.grant_id == grant_id])
     return grants
 
 

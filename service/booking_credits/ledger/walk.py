@@ -10,7 +10,7 @@ read but the charges that change and, at most, those that might.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from booking_credits.ledger.charges import (
     coverage_of,
     rank_of,
 )
-from booking_credits.ledger.grants import burn_key, same_but_quantity
+from booking_credits.ledger.grants import burn_key, only_removed_more, same_but_quantity
 from booking_credits.ledger.needs import NotLoaded
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class _Walk:
         grant_id, record = grant.grant_id, self.record.grants.get(grant.grant_id)
         if (record is None and grant.pending) or (record is not None and record.grant == grant):
             return
-        if record is not None and record.grant == replace(grant, removals=record.grant.removals):
+        if record is not None and only_removed_more(record.grant, grant):
             self._displace_booked_since_removals(grant)
             return
         rest = grant.issued or 0
