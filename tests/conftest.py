@@ -51,6 +51,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.fixture(autouse=True)
+def _keep_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commands that run inside the tests leave the tests' own logs alone.
+
+    They would log to a stream that is closed behind them, on which whatever logs later fails.
+    """
+    for module in ("cli", "dead_letters.commands", "enquiries.commands"):
+        monkeypatch.setattr(f"booking_credits.{module}.configure_logs", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
     """The real Kafka of this run."""
