@@ -162,8 +162,9 @@ class Correction(Received):
 class BookingLine(Received):
     """One occurrence of a booking: `[starts_at, ends_at)` on one resource.
 
-    `costs` maps each unit that may pay to the quantity that would pay the whole line. Without a
-    `price` an uncovered part is reported as unpriced.
+    `costs` maps each unit that may pay to the quantity that would pay the whole line; where it is
+    null, each money unit may, with what the price comes to at the worth that the policies give
+    it. Without a `price` an uncovered part is reported as unpriced.
     """
 
     line: LineNumber
@@ -172,7 +173,7 @@ class BookingLine(Received):
     resource: Id
     location: Id | None = None
     product_group: Id | None = None
-    costs: Costs
+    costs: Costs | None = None
     price: Money | None = None
     payable_by_credits: bool = True
     discounted: bool = False

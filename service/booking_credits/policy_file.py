@@ -6,14 +6,16 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from booking_credits.ledger.currencies import minor_decimals
 from booking_credits.ledger.facts import Channel, Cycle, Fallback
 from booking_credits.ledger.policies import (
     DefaultTerms,
@@ -24,9 +26,12 @@ from booking_credits.ledger.policies import (
     Unit,
     UnitKind,
 )
+from booking_credits_contracts.quantities import Currency, Quantity
 
 Place: TypeAlias = tuple[str | int, ...]
 
+# As many as the contracts let a line name: one without costs has a cost in every unit of money.
+_COSTS_LIMIT: Final = 8
 _LINE_IN_MESSAGE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 
@@ -61,6 +66,7 @@ class _Default(_Table):
 class _Unit(_Table):
     kind: UnitKind
     scale: Annotated[int, Field(ge=0, le=6)]
+    worth: dict[Currency, Quantity] = {}
 
 
 class _Version(_Table):
@@ -126,11 +132,27 @@ def read_policies(text: str, file_name: str) -> PolicyBook:
 
 def _book(file: _File) -> PolicyBook:
     return PolicyBook(
-        {name: Unit(name, unit.kind, unit.scale) for name, unit in file.units.items()},
+        {
+            name: Unit(name, unit.kind, unit.scale, _worth(unit))
+            for name, unit in file.units.items()
+        },
         {name: _versions(name, versions) for name, versions in file.policies.items()},
         file.locations,
         DefaultTerms(**file.default.model_dump()),
     )
+
+
+def _worth(unit: _Unit) -> tuple[tuple[str, int], ...]:
+    """Leave out a worth of 1, which holds without being said."""
+    return tuple(
+        (currency, int(_minor(worth, currency)))
+        for currency, worth in sorted(unit.worth.items())
+        if Decimal(worth) != 1
+    )
+
+
+def _minor(amount: str, currency: str) -> Decimal:
+    return Decimal(amount).scaleb(minor_decimals(currency))
 
 
 def _versions(name: str, versions: list[_Version]) -> tuple[Policy, ...]:
@@ -144,6 +166,7 @@ def _starts_at(version: Policy | _Version) -> datetime:
 
 def _contradictions(file: _File) -> Iterator[tuple[Place, str]]:
     """Find what the tables say against one another."""
+    yield from _faults_of_units(file.units)
     kinds = {unit.kind for unit in file.units.values()}
     for name, versions in file.policies.items():
         starts = [_starts_at(version) for version in versions]
@@ -158,6 +181,25 @@ def _contradictions(file: _File) -> Iterator[tuple[Place, str]]:
     for place, name in named.items():
         if name not in file.policies:
             yield place, f'there is no policy "{name}"'
+
+
+def _faults_of_units(units: Mapping[str, _Unit]) -> Iterator[tuple[Place, str]]:
+    for name, unit in units.items():
+        for currency, reason in _faults_of_worth(unit):
+            yield ("units", name, "worth", currency), reason
+    if [unit.kind for unit in units.values()].count("money") > _COSTS_LIMIT:
+        yield ("units",), f"a line costs at most {_COSTS_LIMIT} units of money"
+
+
+def _faults_of_worth(unit: _Unit) -> Iterator[tuple[str, str]]:
+    for currency, worth in unit.worth.items():
+        minor = _minor(worth, currency)
+        if unit.kind != "money":
+            yield currency, f'only the kind "money" has a worth, not "{unit.kind}"'
+        elif not minor:
+            yield currency, "a worth is greater than zero"
+        elif minor % 1:
+            yield currency, f"an amount of {currency} has {minor_decimals(currency)} decimals"
 
 
 def _faults_of_order(unit_order: tuple[UnitKind, ...], kinds: set[UnitKind]) -> Iterator[str]:

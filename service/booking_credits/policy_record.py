@@ -1,18 +1,19 @@
 """Policies on record: a ledger goes on by the rules by which it was computed.
 
 The coverage on record was computed by the policies of its time. Other rules for the same name
-would make the record contradict its own facts, so the service does not start with them. New units
-and policies are welcome: nothing on record names them.
+would make the record contradict its own facts, so the service does not start with them. New
+policies and units are welcome, for nothing on record names them; but for units of money, which
+every line costs that states a price alone.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, asdict, fields
+from dataclasses import asdict, fields
 from datetime import date
 from typing import TYPE_CHECKING
 
-from booking_credits.ledger.policies import Policy
+from booking_credits.ledger.policies import Policy, Unit
 from booking_credits.postgres.policy_rules import record_rules, recorded_rules
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.postgres.pool import Connection
-
-_USUAL = {field.name: field.default for field in fields(Policy) if field.default is not MISSING}
-_WELCOME = ("unit ", "policy ")
 
 
 class PoliciesDiffer(Exception):
@@ -50,7 +48,7 @@ async def differences(connection: Connection, book: PolicyBook) -> list[str]:
 def rules_of(book: PolicyBook) -> dict[str, str]:
     """Return every rule of a book as canonical JSON, by name."""
     rules: dict[str, object] = {"default": asdict(book.default)}
-    rules.update((f"unit {name}", asdict(unit)) for name, unit in book.units.items())
+    rules.update((f"unit {name}", _rule_of(unit)) for name, unit in book.units.items())
     rules.update((f"location {name}", policy) for name, policy in book.locations.items())
     for name, versions in book.policies.items():
         rules[f"policy {name}"] = [_rule_of(version) for version in versions]
@@ -60,11 +58,10 @@ def rules_of(book: PolicyBook) -> dict[str, str]:
     }
 
 
-def _rule_of(version: Policy) -> dict[str, object]:
+def _rule_of(rule: Policy | Unit) -> dict[str, object]:
     """Leave out what is usual, which rules on record from before there was a choice are as well."""
-    return {
-        name: value for name, value in asdict(version).items() if value != _USUAL.get(name, ...)
-    }
+    usual = {field.name: field.default for field in fields(rule)}
+    return {name: value for name, value in asdict(rule).items() if value != usual[name]}
 
 
 def _faults(rules: Mapping[str, str], known: Mapping[str, str]) -> Iterator[str]:
@@ -74,9 +71,15 @@ def _faults(rules: Mapping[str, str], known: Mapping[str, str]) -> Iterator[str]
         elif rules[name] != rule:
             yield f"{name}: differs from the one on record"
     if known:
-        for name in rules:
-            if name not in known and not name.startswith(_WELCOME):
+        for name, rule in rules.items():
+            if name not in known and not _is_welcome(name, rule):
                 yield f"{name}: is new, and lines on record were covered without it"
+
+
+def _is_welcome(name: str, rule: str) -> bool:
+    if name.startswith("unit "):
+        return bool(json.loads(rule)["kind"] != "money")
+    return name.startswith("policy ")
 
 
 def _plain(value: object) -> object:

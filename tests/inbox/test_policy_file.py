@@ -88,6 +88,7 @@ def test_versions_may_be_written_in_any_order() -> None:
     [
         ('channel = "card"', 'channel = "invoice"'),
         ("scale = 2", "scale = 3"),
+        ("scale = 2", 'scale = 2\nworth = { EUR = "2.50" }'),
         ('harbour = "coins"', ""),
         ("anchor_date = 2026-02-01", "anchor_date = 2026-02-02"),
         ("06-01T00:00:00+02:00", "06-01T00:00:01+02:00"),
@@ -108,9 +109,20 @@ def test_a_value_that_is_usual_is_no_rule() -> None:
     assert rules_of(read_policies(TEXT, "a")) != rules_of(read_policies(asked, "a"))
 
 
+def test_a_unit_of_money_says_what_it_is_worth() -> None:
+    """The worth is kept by currency, in its minor unit; a worth of 1 goes without saying."""
+    stated = 'scale = 2\nworth = { JPY = "400", EUR = "2.50", KWD = "0.125", USD = "1.00" }'
+    book = read_policies(TEXT.replace("scale = 2", stated), "a")
+
+    worth = (("EUR", 250), ("JPY", 400), ("KWD", 125))
+    assert Unit("coin", "money", 2, worth) == book.units["coin"]
+    assert "worth" not in str(rules_of(read_policies(TEXT, "a")))
+
+
 def test_the_digest_says_nothing_of_how_the_rules_are_written() -> None:
     """The same instant in another offset, a comment, a default spelled out: the same rules."""
     written = TEXT.replace("2026-06-01T00:00:00+02:00", "2026-05-31T22:00:00Z # summer")
+    written = written.replace("scale = 2", 'scale = 2\nworth = { EUR = "1.00" }')
     written += "discounts_combine = true\n"
 
     assert rules_of(read_policies(TEXT, "a")) == rules_of(read_policies(written, "a"))
@@ -143,6 +155,37 @@ def test_the_digest_says_nothing_of_how_the_rules_are_written() -> None:
             "from = 2026-06-01T00:00:00+02:00",
             "from = 2026-06-01",
             'p.toml:24: policy "coins": from: input should be a valid datetime',
+        ),
+        (
+            "scale = 2",
+            'scale = 2\nworth = { EUR = "0.00" }',
+            "p.toml:10: units.coin.worth.EUR: a worth is greater than zero",
+        ),
+        (
+            "scale = 2",
+            'scale = 2\nworth = { JPY = "2.5" }',
+            "p.toml:10: units.coin.worth.JPY: an amount of JPY has 0 decimals",
+        ),
+        (
+            "scale = 2",
+            "scale = 2\nworth = { EUR = 2.5 }",
+            "p.toml:10: units.coin.worth.EUR: input should be a valid string",
+        ),
+        (
+            "scale = 2",
+            'scale = 2\nworth = { XXX = "2" }',
+            "p.toml:10: units.coin.worth.XXX: not an ISO 4217 code in use",
+        ),
+        (
+            "scale = 0",
+            'scale = 0\nworth = { EUR = "2" }',
+            'p.toml:14: units.minute.worth.EUR: only the kind "money" has a worth, not "time"',
+        ),
+        (
+            "[units.coin]",
+            "".join(f'[units.coin-{n}]\nkind = "money"\nscale = 0\n' for n in range(8))
+            + "[units.coin]",
+            "units: a line costs at most 8 units of money",
         ),
         ("scale = 2", "scale = 7", "p.toml:9: units.coin.scale: input should be less than"),
         ("scale = 2", "scale = 2\nsize = 1", "p.toml:10: units.coin.size: extra inputs are not"),

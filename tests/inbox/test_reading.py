@@ -1,6 +1,7 @@
 """Reading: what a record says becomes a fact, and what says nothing a dead letter."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -28,6 +29,7 @@ from booking_credits.ledger.facts import (
     StandingAllotment,
     TimePassed,
 )
+from booking_credits.ledger.policies import Unit
 from booking_credits.posting.batch import CLOCK_SOURCE, Arrival, DeadLetter, Origin
 from booking_credits_contracts import RECEIVED, write_headers
 from builders import a_book, at
@@ -47,6 +49,8 @@ LINE: Json = {
     "resource": "fishbowl",
     "costs": {"minute": "60", "coin": "12.5"},
 }
+LINE_WITHOUT_COSTS: Json = {name: said for name, said in LINE.items() if name != "costs"}
+DEAREST: Json = {"amount_minor": 10**15, "currency": "JPY"}
 BOOKING: Json = {
     "account_id": "mina-and-sons",
     "booking_id": "standup",
@@ -360,6 +364,40 @@ def test_an_event_becomes_the_fact_that_it_tells(event_type: str, data: Json, fa
     )
 
 
+@pytest.mark.parametrize("left_out", [{}, {"costs": None}])
+@pytest.mark.parametrize(
+    ("amount_minor", "currency", "coins"),
+    [
+        (1000, "EUR", 400),
+        (1001, "EUR", 401),
+        (0, "EUR", 0),
+        (1000, "USD", 1000),
+        (1000, "JPY", 100_000),
+        (1000, "KWD", 100),
+        (1001, "KWD", 101),
+    ],
+)
+def test_a_line_without_costs_costs_its_price_in_coins(
+    left_out: Json, amount_minor: int, currency: str, coins: int
+) -> None:
+    """At the coin's worth in the currency, 1 where none is stated, rounded up to its step."""
+    price = {"amount_minor": amount_minor, "currency": currency}
+    (line,) = _lines_of(LINE_WITHOUT_COSTS | left_out | {"price": price})
+    assert ((("coin", coins),), Money(amount_minor, currency)) == (line.costs, line.price)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        LINE_WITHOUT_COSTS,
+        LINE_WITHOUT_COSTS | {"costs": {}, "price": {"amount_minor": 1000, "currency": "EUR"}},
+    ],
+)
+def test_a_line_that_says_nothing_of_its_costs_or_price_has_no_costs(line: Json) -> None:
+    """Nor has one that says that there are no costs, whatever its price."""
+    assert [()] == [read.costs for read in _lines_of(line)]
+
+
 @pytest.mark.parametrize(
     ("event_type", "data", "reason"),
     [
@@ -384,6 +422,12 @@ def test_an_event_becomes_the_fact_that_it_tells(event_type: str, data: Json, fa
             BOOKING | {"lines": [LINE | {"costs": {"minute": "0.5"}}]},
             "too_precise",
             id="too-precise-a-cost",
+        ),
+        pytest.param(
+            "booking-created",
+            BOOKING | {"lines": [LINE_WITHOUT_COSTS | {"price": DEAREST}]},
+            "out_of_range",
+            id="out-of-range-a-price",
         ),
         pytest.param(
             "credits-granted",
@@ -603,6 +647,17 @@ def _record(
     text = json.dumps(data) if value is None else value
     sent_at = datetime(2026, 3, 1, tzinfo=UTC)
     return Origin("bookings", 0, 7, sent_at, b"mina-and-sons", text.encode(), tuple(headers))
+
+
+def _lines_of(line: Json) -> tuple[Line, ...]:
+    """Read a booking of one line where a coin is worth two and a half euros."""
+    coin = Unit("coin", "money", 2, (("EUR", 250),))
+    book = replace(BOOK, units=BOOK.units | {"coin": coin})
+    read = read_record(_record("booking-created", BOOKING | {"lines": [line]}), book, RECEIVED_AT)
+    assert isinstance(read, Arrival)
+    assert isinstance(read.fact, BookingRevised)
+    assert read.fact == read_fact(read.type, OCCURRED_AT, read.payload, book)
+    return read.fact.lines
 
 
 def _arrival(event_type: str, data: Json, value: str | None = None) -> Arrival:

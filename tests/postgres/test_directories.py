@@ -6,6 +6,7 @@ from itertools import islice
 
 import pytest
 
+from booking_credits.ledger.policies import Unit
 from booking_credits.policy_record import PoliciesDiffer, keep_policies, rules_of
 from booking_credits.postgres.audit import Violation
 from booking_credits.postgres.pool import Pool, open_pool
@@ -113,6 +114,20 @@ async def test_a_ledger_refuses_other_rules(pool: Pool) -> None:
         book = a_book(COINS, TENANT, PACKS, later, locations={"mill": "tenant"})
         with pytest.raises(PoliciesDiffer, match="location mill: is new"):
             await keep_policies(connection, book)
+
+
+async def test_a_ledger_refuses_another_worth(pool: Pool) -> None:
+    """A coin worth something else, or one more unit of money, would change what lines cost."""
+    book = a_book()
+    dearer = replace(book.units["coin"], worth=(("EUR", 250),))
+    async with pool.acquire() as connection:
+        await keep_policies(connection, book)
+        with pytest.raises(PoliciesDiffer, match="unit coin: differs"):
+            await keep_policies(connection, replace(book, units=book.units | {"coin": dearer}))
+        token, seat = Unit("token", "money", 0), Unit("seat", "count", 0)
+        with pytest.raises(PoliciesDiffer, match="unit token: is new"):
+            await keep_policies(connection, replace(book, units=book.units | {"token": token}))
+        await keep_policies(connection, replace(book, units=book.units | {"seat": seat}))
 
 
 async def test_other_rules_are_a_violation(pool: Pool, database: str) -> None:

@@ -1,11 +1,16 @@
 """A: what the description of booking coins promises, beyond the examples of the ledger's tests."""
 
+import json
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
+import booking_credits
+from booking_credits.inbox.facts import read_fact
 from booking_credits.ledger.charges import NOTHING, WHOLE
 from booking_credits.ledger.facts import Fact, Scope
+from booking_credits.policy_file import read_policies
 from builders import (
     a_book,
     a_booking,
@@ -32,16 +37,28 @@ def test_a_booking_that_coins_pay_is_not_invoiced() -> None:
     assert [] == owed(record)
 
 
-@pytest.mark.parametrize(("coins_for_ten_euros", "owed_cents"), [(1000, 600), (2000, 800)])
-def test_a_coin_may_be_worth_another_amount(coins_for_ten_euros: int, owed_cents: int) -> None:
-    """Four coins pay four of ten euros at one euro each, and two of ten at half a euro each."""
-    line = a_line(costs={"coin": coins_for_ten_euros}, price=1000)
-    facts: list[Fact] = [
-        a_grant(quantity=400),
-        a_booking("standup", line),
-        time_passed("2026-03-10 10:00"),
-    ]
-    assert owed_cents == owed_minor(a_record(*facts, book=BOOK))
+@pytest.mark.parametrize(
+    ("worth", "currency", "owed_minor_units"),
+    [
+        ("", "EUR", 600),
+        ('worth = { EUR = "0.50", USD = "2.50" }', "EUR", 800),
+        ('worth = { EUR = "0.50", USD = "2.50" }', "USD", 0),
+        ('worth = { EUR = "0.50", USD = "2.50" }', "GBP", 600),
+    ],
+)
+def test_a_coin_may_be_worth_another_amount(
+    worth: str, currency: str, owed_minor_units: int
+) -> None:
+    """Of a price of ten, four coins pay four, or two at a half each, or all at two and a half."""
+    shipped = resources.files(booking_credits).joinpath("policies.toml").read_text()
+    usual = 'coin = { kind = "money", scale = 2 }'
+    assert usual in shipped
+    stated = f"{usual.removesuffix(' }')}{worth and f', {worth}'} }}"
+    book = read_policies(shipped.replace(usual, stated), "policies.toml")
+    booked = read_fact("booking-created", at("2026-03-02 09:00"), _priced(1000, currency), book)
+
+    record = a_record(a_grant(quantity=400), booked, time_passed("2026-03-10 10:00"), book=book)
+    assert owed_minor_units == owed_minor(record)
 
 
 def test_coins_work_beside_hours() -> None:
@@ -175,3 +192,16 @@ async def test_removed_coins_can_still_be_shown(database: str, tmp_path: Path) -
         removed["at"],
         removed["reason"],
     )
+
+
+def _priced(amount_minor: int, currency: str) -> str:
+    """Write a booking whose line says its price and not what it costs in credits."""
+    line = {
+        "line": 1,
+        "starts_at": "2026-03-10T10:00:00Z",
+        "ends_at": "2026-03-10T11:00:00Z",
+        "resource": "fishbowl",
+        "price": {"amount_minor": amount_minor, "currency": currency},
+    }
+    booking = {"booking_id": "standup", "revision": 1, "booked_at": "2026-03-02T09:00:00Z"}
+    return json.dumps(booking | {"lines": [line]})

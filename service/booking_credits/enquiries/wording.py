@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from booking_credits.ledger.currencies import minor_decimals
 from booking_credits.outbox.rendering import decimal_text
 
 if TYPE_CHECKING:
     from booking_credits.ledger.facts import Scope
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.policies import PolicyBook
-
-# ISO 4217: the decimals of currencies that have other than two.
-_NO_DECIMALS: Final = frozenset(
-    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()  # noqa: SIM905
-)
-_THREE_DECIMALS: Final = frozenset("BHD IQD JOD KWD LYD OMR TND".split())  # noqa: SIM905
-_FOUR_DECIMALS: Final = frozenset({"CLF", "UYW"})
 
 
 def instant_text(instant: datetime, zone: str) -> str:
@@ -37,15 +31,8 @@ def quantity_text(steps: int | None, unit: str, book: PolicyBook) -> str:
 
 def money_text(amount_minor: int, currency: str) -> str:
     """Write an amount of the currency's minor unit in its major one."""
-    scale = 2
-    if currency in _NO_DECIMALS:
-        scale = 0
-    elif currency in _THREE_DECIMALS:
-        scale = 3
-    elif currency in _FOUR_DECIMALS:
-        scale = 4
     sign = "-" if amount_minor < 0 else ""
-    return f"{sign}{decimal_text(abs(amount_minor), scale)} {currency}"
+    return f"{sign}{decimal_text(abs(amount_minor), minor_decimals(currency))} {currency}"
 
 
 def window_text(grant: Grant, zone: str) -> str:

@@ -6,7 +6,7 @@ policies. Data on its way in and data on record are read by the same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -35,7 +35,7 @@ from booking_credits.ledger.facts import (
     StandingAllotment,
     TimePassed,
 )
-from booking_credits.ledger.policies import PolicyBook
+from booking_credits.ledger.policies import PolicyBook, Unit
 
 Data: TypeAlias = dict[str, Any]
 Reader: TypeAlias = Callable[[Data, datetime, PolicyBook], Fact]
@@ -80,9 +80,12 @@ def parse_steps(quantity: str, unit: str, book: PolicyBook) -> int:
     kept = decimals.rstrip("0")
     if len(kept) > known.scale:
         raise FactError("too_precise", f"{known.name} has {known.scale} decimals")
-    steps = int(whole + kept.ljust(known.scale, "0"))
+    return _limited(int(whole + kept.ljust(known.scale, "0")), known)
+
+
+def _limited(steps: int, unit: Unit) -> int:
     if steps > STEPS_LIMIT:
-        raise FactError("out_of_range", f"over {STEPS_LIMIT} steps of {known.name}")
+        raise FactError("out_of_range", f"over {STEPS_LIMIT} steps of {unit.name}")
     return steps
 
 
@@ -112,7 +115,7 @@ def _cancellation(data: Data, occurred_at: datetime, _book: PolicyBook) -> Booki
 
 
 def _line(data: Data, book: PolicyBook) -> Line:
-    costs = [(unit, parse_steps(cost, unit, book)) for unit, cost in data["costs"].items()]
+    price = _money(data.get("price"))
     return Line(
         data["line"],
         _instant(data["starts_at"]),
@@ -120,12 +123,25 @@ def _line(data: Data, book: PolicyBook) -> Line:
         data["resource"],
         data.get("location"),
         data.get("product_group"),
-        tuple(sorted(costs)),
-        _money(data.get("price")),
+        tuple(sorted(_costs(data.get("costs"), price, book))),
+        price,
         data.get("payable_by_credits", True),
         data.get("discounted", False),
         data.get("online_plan", False),
     )
+
+
+def _costs(
+    costs: dict[str, str] | None, price: Money | None, book: PolicyBook
+) -> Iterator[tuple[str, int]]:
+    """Read what a line costs; where it does not say, its price in each money unit."""
+    if costs is not None:
+        for unit, cost in costs.items():
+            yield unit, parse_steps(cost, unit, book)
+    elif price is not None:
+        for known in book.units.values():
+            if known.kind == "money":
+                yield known.name, _limited(known.cost_of(price), known)
 
 
 def _correction(data: Data) -> Correction | None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from booking_credits.ledger.currencies import minor_decimals
+
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-    from booking_credits.ledger.facts import Channel, Cycle, Fallback, Line
+    from booking_credits.ledger.facts import Channel, Cycle, Fallback, Line, Money
 
 DrawOn: TypeAlias = Literal["booking", "start", "completion"]
 UnitKind: TypeAlias = Literal["money", "time", "count"]
@@ -18,11 +20,22 @@ GrantOrder: TypeAlias = Literal["expiry_first", "specific_first", "paid_last"]
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is counted; its smallest step is 10 to the power of minus `scale`."""
+    """What is counted; its smallest step is 10 to the power of minus `scale`.
+
+    `worth` says by currency what one of a money kind is worth, in the currency's minor unit; in a
+    currency that it does not name, one is worth 1.
+    """
 
     name: str
     kind: UnitKind
     scale: int
+    worth: tuple[tuple[str, int], ...] = ()
+
+    def cost_of(self, price: Money) -> int:
+        """Return what a price comes to in steps of this money unit, rounded up."""
+        worth = dict(self.worth).get(price.currency, 10 ** minor_decimals(price.currency))
+        steps: int = -(-price.amount_minor * 10**self.scale // worth)
+        return steps
 
 
 @dataclass(frozen=True, slots=True)
