@@ -145,7 +145,7 @@ class Loader:
         charges = self.store.charges.values()
         self._load_bookings([c for c in charges if c.due_at and c.due_at <= need.instant])
         for grant_id, record in self.store.grants.items():
-            if record.buckets.available and any(
+            if record.buckets.available + record.buckets.removed and any(
                 instant <= need.last_end for instant in record.grant.changes_at
             ):
                 self._load_grants([grant_id])

@@ -26,7 +26,7 @@ from booking_credits.ledger.charges import Charge, LineKey
 from booking_credits.ledger.cover import Covered, cover
 from booking_credits.ledger.entries import Entry, GrantRecord
 from booking_credits.ledger.facts import Fact, Line
-from booking_credits.ledger.grants import Grant
+from booking_credits.ledger.grants import Grant, Removal
 from booking_credits.ledger.outcomes import Outcome
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.ledger.settlement import settle
@@ -415,13 +415,22 @@ def _may_pay(grant: Grant, charge: Charge) -> bool:
 def _might_still_pay(record: GrantRecord, charge: Charge) -> bool:
     grant = record.grant
     booked_at = charge.standing.booked_at
-    removed = [removal.quantity for removal in grant.removals if removal.at <= booked_at]
+    removed = [removal for removal in grant.removals if removal.at <= booked_at]
     if grant.quantity is None:
         return removed == [] and _may_pay(grant, charge)
-    left = record.buckets.rest - sum(grant.quantity if q is None else q for q in removed)
-    if grant.roll_cap is not None and grant.rolls_at and charge.line.starts_at >= grant.rolls_at:
-        left = min(left, grant.roll_cap - record.rolled)
+    rolls_at = grant.rolls_at
+    if rolls_at is None or grant.roll_cap is None or charge.line.starts_at < rolls_at:
+        left = record.buckets.rest - _sum_of(removed, grant)
+        return left > 0 and _may_pay(grant, charge)
+    before = _sum_of([removal for removal in removed if removal.at < rolls_at], grant)
+    since = _sum_of([removal for removal in removed if removal.at >= rolls_at], grant)
+    left = min(record.buckets.rest - before, grant.roll_cap - record.rolled) - since
     return left > 0 and _may_pay(grant, charge)
+
+
+def _sum_of(removals: Iterable[Removal], grant: Grant) -> int:
+    whole = grant.quantity or 0
+    return min(whole, sum(whole if r.quantity is None else r.quantity for r in removals))
 
 
 def _assert_explained(content: object) -> None:

@@ -9,7 +9,7 @@ from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.announcements import RequestRejected
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.charges import Take
-from booking_credits.ledger.facts import Fact, Line
+from booking_credits.ledger.facts import Fact, Line, Rollover, Span
 from builders import (
     ACCOUNT,
     a_book,
@@ -20,11 +20,14 @@ from builders import (
     a_record,
     a_removal,
     a_renewal,
+    an_allotment,
     post,
     time_passed,
 )
 
 BEFORE, AFTER = "2026-03-04 09:00", "2026-03-06 09:00"
+LATE = "2026-04-03 09:00"
+ROLLED = "plan/hot-desk/base/2026-03-01"
 GIVEN = a_grant("g1", 10, unit="credit", granted="2026-03-01 09:00")
 CREDIT_NOTE = a_removal("g1", 4, occurred="2026-03-05 09:00")
 COINS_GIVEN = a_grant("g1", 5000, granted="2026-03-01 09:00")
@@ -100,6 +103,33 @@ def test_what_was_removed_expires_no_more() -> None:
     assert Buckets(10, 0, 0, 1, 5, 4) == record.grants["g1"].buckets
 
 
+def test_what_rolled_over_can_be_removed() -> None:
+    """Of three credits that rolled over two are removed, and one is left to who books then."""
+    record = _rolled_over(a_removal(ROLLED, 2, unit="credit", occurred="2026-04-02 09:00"))
+    assert Buckets(10, 1, 0, 0, 7, 2) == record.grants[ROLLED].buckets
+    late = a_booking("b1", a_line(starts="2026-04-10 10:00", costs={"credit": 3}), occurred=LATE)
+    post(record, [late])
+    assert {"b1": 1} == _taken(record)
+
+
+def test_what_was_removed_before_the_rollover_leaves_the_cap_whole() -> None:
+    """Two of ten were removed in time: three of the other eight roll over."""
+    record = _rolled_over(a_removal(ROLLED, 2, unit="credit", occurred="2026-03-05 09:00"))
+    assert Buckets(10, 3, 0, 0, 5, 2) == record.grants[ROLLED].buckets
+
+
+def test_a_credit_note_leaves_a_later_upgrade_alone() -> None:
+    """Two of ten credits were returned; the plan's next version is unlimited and stays so."""
+    name = "plan/hot-desk/base/2026-03-01"
+    record = _record(
+        a_renewal(an_allotment(10, unit="credit")),
+        a_removal(name, 2, unit="credit", occurred="2026-03-05 09:00"),
+        a_renewal(an_allotment(None, unit="credit"), version=2),
+        _booking("b1", 50, AFTER),
+    )
+    assert {"b1": 50} == _taken(record)
+
+
 def test_a_plan_grant_is_removed_by_its_name() -> None:
     """What a plan issued for a period can be removed as any other grant."""
     name = "plan/hot-desk/base/2026-03-01"
@@ -157,6 +187,13 @@ def test_a_refused_removal_stays_refused() -> None:
     booking = a_booking("b1", occurred=BEFORE)
     post(record, [COINS_GIVEN, booking, TAKEN_BACK, cancelled, TAKEN_BACK])
     assert Buckets(5000, 5000) == record.grants["g1"].buckets
+
+
+def _rolled_over(removal: Fact) -> AccountRecord:
+    """Let ten credits of March roll over for a month, three of them at most."""
+    rollover = Rollover(Span(1, "months"), 3)
+    renewal = a_renewal(an_allotment(10, unit="credit", rollover=rollover))
+    return _record(renewal, time_passed("2026-04-01 00:00"), removal)
 
 
 def _record(*facts: Fact) -> AccountRecord:

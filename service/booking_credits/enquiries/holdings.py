@@ -191,9 +191,17 @@ def _grant(held: GrantRecord, told: Sequence[Told], timeline: Timeline) -> Json:
                 "reason": each.data.get("reason"),
             }
             for each in own
-            if each.type == "grant-removed"
+            if _removes(each, grant.grant_id)
         ],
     }
+
+
+def _removes(told: Told, grant_id: str) -> bool:
+    """Say whether a fact took back a grant, itself or with the standing grant that yields it."""
+    if told.type != "grant-removed" or told.answer is not None:
+        return False
+    named: str = told.data["grant_id"]
+    return named == grant_id or told.subject == f"grant/{named}"
 
 
 def _issued(told: Sequence[Told]) -> Json:

@@ -88,6 +88,7 @@ class Session:
                 row["occurred_at"],
                 row["recorded_at"],
                 json.loads(row["payload"]),
+                row["answer"],
             )
             for row in rows
         ]

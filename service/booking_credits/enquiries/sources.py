@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A fact on record with the event that told it; `data` is what the event said."""
+    """A fact on record with the event that told it; `data` is what the event said.
+
+    The answer is None where the fact was accepted.
+    """
 
     fact_no: int
     subject: str
@@ -29,6 +32,7 @@ class Told:
     occurred_at: datetime
     recorded_at: datetime
     data: Json
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

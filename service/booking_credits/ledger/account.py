@@ -187,7 +187,7 @@ class AccountRecord:
         ended = [
             grant_id
             for grant_id, record in self.grants.items()
-            if record.buckets.available and record.grant.changes_within(self.present, instant)
+            if _has_rest(record) and record.grant.changes_within(self.present, instant)
         ]
         return sorted(keys), sorted(ended)
 
@@ -292,6 +292,12 @@ class AccountRecord:
 
 
 _LAST_KEY: LineKey = (LAST_RANK, 0)
+
+
+def _has_rest(record: GrantRecord) -> bool:
+    """Say whether time can change where a rest lies; what was removed may yet be beyond a cap."""
+    buckets = record.buckets
+    return bool(buckets.available or (buckets.removed and record.grant.roll_cap is not None))
 
 
 def can_pay(grant: Grant, charge: Charge) -> bool:

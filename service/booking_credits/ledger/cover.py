@@ -110,9 +110,7 @@ def _drawing(
         if grant.quantity is None:
             return need
         grant_id = grant.grant_id
-        left = grant.quantity - taken[grant_id] - grant.removed_by(standing.booked_at)
-        if grant.roll_cap is not None and grant.rolls_over_to(standing.line):
-            left = min(left, grant.roll_cap - rolled[grant_id])
+        left = grant.offer(grant.quantity - taken[grant_id], rolled[grant_id], standing)
         drawn = max(0, min(left, need))
         taken[grant_id] += drawn
         if grant.rolls_over_to(standing.line):

@@ -93,15 +93,18 @@ def split_rest(
 ) -> dict[Bucket, int]:
     """Say where what no charge has taken lies; an unlimited grant has nothing of the kind.
 
-    What was removed is gone first, then what has expired; a cap leaves what nobody took of it.
+    What was removed is gone first; then all expires but a cap, of which may be removed too.
     """
     rest = 0 if grant.issued is None else grant.issued - taken
     removed = min(grant.removed, rest)
     usable = rest - removed
+    if grant.roll_cap is not None and grant.has_rolled(present):
+        before = grant.removed_before(grant.rolls_at)
+        usable = min(rest - min(before, rest), grant.roll_cap - rolled)
+        removed = min(before, rest) + min(grant.removed - before, usable)
+        usable -= min(grant.removed - before, usable)
     if grant.has_ended(present):
         usable = 0
-    elif grant.roll_cap is not None and grant.has_rolled(present):
-        usable = min(usable, grant.roll_cap - rolled)
     return {"available": usable, "expired": rest - removed - usable, "removed": removed}
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.policies import GrantOrder
 
 OPEN_END = datetime.max.replace(tzinfo=UTC)
+_LAST_MOMENT = timedelta(microseconds=1)
 GrantKey: TypeAlias = tuple[object, ...]
 
 
@@ -106,6 +107,35 @@ class Grant:
         """What was removed at any time, if nobody had taken it before."""
         return self.removed_by(OPEN_END) if self.removals else 0
 
+    def removed_before(self, instant: datetime | None, booked_at: datetime = OPEN_END) -> int:
+        """Sum up what was removed before an instant (None: ever), as a booking finds it."""
+        if instant is None or booked_at < instant:
+            return self.removed_by(booked_at)
+        return self.removed_by(instant - _LAST_MOMENT)
+
+    def offer(self, rest: int, rolled: int, standing: StandingLine) -> int:
+        """Return what a charge finds in a finite grant of which `rest` has not been taken.
+
+        Of what was removed before the grant rolled over, the cap has nothing to tell; of what was
+        removed since, there is that much less of the cap. `rolled` is what was taken of it.
+        """
+        if not self.removals and self.roll_cap is None:
+            return rest
+        booked_at = standing.booked_at
+        if self.roll_cap is None or not self.rolls_over_to(standing.line):
+            return rest - self.removed_by(booked_at)
+        before = self.removed_before(self.rolls_at, booked_at)
+        since = self.removed_by(booked_at) - before
+        return min(rest - before, self.roll_cap - rolled) - since
+
+    def least_offer(self, rest: int, rolled: int) -> int:
+        """Return what any charge finds in a finite grant, whatever its limits."""
+        least = rest - self.removed
+        if self.roll_cap is not None:
+            since = self.removed - self.removed_before(self.rolls_at)
+            least = min(least, self.roll_cap - rolled - since)
+        return least
+
     def rolls_over_to(self, line: Line) -> bool:
         """Say whether a line can have of it only what rolled over, up to the cap."""
         return (
@@ -144,13 +174,6 @@ def only_removed_more(before: Grant, after: Grant) -> bool:
     """Say whether two grants differ in removals alone, and the later one has them all."""
     is_more = set(before.removals) < set(after.removals)
     return is_more and replace(after, removals=before.removals) == before
-
-
-def same_but_quantity(before: Grant, after: Grant) -> bool:
-    """Say whether two finite grants without limits differ in their quantity alone."""
-    if before.quantity is None or after.quantity is None or after.is_limited:
-        return False
-    return replace(before, quantity=after.quantity) == after
 
 
 def burn_key(grant: Grant, order: GrantOrder) -> GrantKey:
@@ -198,11 +221,14 @@ def grants_of(facts: Iterable[GrantFact], timeline: Timeline) -> dict[str, Grant
 
 
 def less(grant: Grant, facts: Iterable[GrantRemoved]) -> Grant:
-    """Take removals out of a grant; one that names another unit does not concern it."""
+    """Take removals out of a grant; one that names another unit does not concern it.
+
+    Whatever quantity is taken out of an unlimited grant, it stays unlimited.
+    """
     removals = [
-        Removal(fact.occurred_at, None if grant.quantity is None else fact.quantity)
+        Removal(fact.occurred_at, fact.quantity)
         for fact in facts
-        if fact.unit in (None, grant.unit)
+        if fact.unit in (None, grant.unit) and (fact.quantity is None or grant.quantity is not None)
     ]
     if not removals:
         return grant

@@ -10,7 +10,7 @@ read but the charges that change and, at most, those that might.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from booking_credits.ledger.charges import (
     coverage_of,
     rank_of,
 )
-from booking_credits.ledger.grants import burn_key, only_removed_more, same_but_quantity
+from booking_credits.ledger.grants import burn_key, only_removed_more
 from booking_credits.ledger.needs import NotLoaded
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class _Walk:
             self._displace_booked_since_removals(grant)
             return
         rest = grant.issued or 0
-        if record is not None and same_but_quantity(record.grant, grant):
+        if record is not None and _same_but_quantity(record.grant, grant):
             rest_before = self._rest_of(grant_id)
             rest += rest_before - (record.grant.quantity or 0)
             is_freed = rest_before <= 0
@@ -219,7 +219,7 @@ class _Walk:
             return 0
         if grant.quantity is None:
             return need
-        while (self._spare(grant) if grant.is_limited else self._rest_of(grant.grant_id)) < need:
+        while self._spare(grant) < need:
             if not self._displace_last(grant.grant_id, self._position):
                 break
         taken = max(0, min(self._allowance(grant, standing), need))
@@ -233,22 +233,17 @@ class _Walk:
 
     def _allowance(self, grant: Grant, standing: StandingLine) -> int:
         """Return what a finite grant still has for a charge, with all that others take."""
-        allowed = self._rest_of(grant.grant_id)
-        if grant.removals:
-            allowed -= grant.removed_by(standing.booked_at)
-        if grant.roll_cap is not None and grant.rolls_over_to(standing.line):
-            allowed = min(allowed, grant.roll_cap - self._rolled_of(grant.grant_id))
-        return allowed
+        grant_id = grant.grant_id
+        return grant.offer(self._rest_of(grant_id), self._rolled_of(grant_id), standing)
 
     def _spare(self, grant: Grant) -> int:
         """Return what a finite grant still has for whoever finds least in it.
 
         Where that is something, nobody was refused any of it.
         """
-        spare = self._rest_of(grant.grant_id) - grant.removed
-        if grant.roll_cap is not None:
-            spare = min(spare, grant.roll_cap - self._rolled_of(grant.grant_id))
-        return spare
+        if not grant.is_limited:
+            return self._rest_of(grant.grant_id)
+        return grant.least_offer(self._rest_of(grant.grant_id), self._rolled_of(grant.grant_id))
 
     def _rolled_of(self, grant_id: str) -> int:
         rolled = self._rolled.get(grant_id)
@@ -343,3 +338,10 @@ class _Walk:
             if other.grant_id == grant.grant_id:
                 break
         return ids
+
+
+def _same_but_quantity(before: Grant, after: Grant) -> bool:
+    """Say whether two finite grants without limits differ in their quantity alone."""
+    if before.quantity is None or after.quantity is None or after.is_limited:
+        return False
+    return replace(before, quantity=after.quantity) == after

@@ -6,7 +6,7 @@ select exists(select from accounts where account_id = $1)
 
 -- name: facts_told
 -- The facts of some subjects, and others by number. $1 account, $2 subject, $3 fact_no.
-select fact_no, subject, type, source, event_id, occurred_at, recorded_at, payload
+select fact_no, subject, type, source, event_id, occurred_at, recorded_at, payload, answer
 from facts
 where account_id = $1 and (subject = any($2::text[]) or fact_no = any($3::bigint[]))
 order by fact_no

@@ -124,17 +124,17 @@ cross join lateral (
 ) as g
 
 -- name: grants_ended_by
--- Grants with something left that end, or are down to a cap, by an instant. $1 account, $2 at.
+-- Grants with a rest that end, or are down to a cap, by an instant. $1 account, $2 at.
 select g.*
 from unnest($1::text[], $2::timestamptz[]) as w (account_id, at)
 join grants_on_record as g
-    on g.account_id = w.account_id and g.to_at <= w.at and g.available > 0
+    on g.account_id = w.account_id and g.to_at <= w.at and g.available > 0 and g.roll_cap is null
 union all
 select g.*
 from unnest($1::text[], $2::timestamptz[]) as w (account_id, at)
 join grants_on_record as g
     on g.account_id = w.account_id and g.rolls_at <= w.at and g.roll_cap is not null
-    and g.available > 0 and (g.to_at is null or g.to_at > w.at)
+    and g.available + g.removed > 0
 
 -- name: lines_within
 -- The first lines that start in a window. $1 account, $2 from, $3 to, $4 how many and those that
