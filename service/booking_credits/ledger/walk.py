@@ -206,7 +206,9 @@ class _Walk:
             if grant.quantity is None:
                 continue
             if self._spare(grant) <= 0:
-                self._freed.setdefault(take.grant_id, charge.rank)
+                self._freed[take.grant_id] = min(
+                    charge.rank, self._freed.get(take.grant_id, charge.rank)
+                )
             self._take(grant, -take.quantity, charge.line)
 
     def _draw(self, grant: Grant, need: int, standing: StandingLine) -> int:
