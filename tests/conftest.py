@@ -23,7 +23,7 @@ _MISSING = pytest.StashKey[list[str]]()
 
 # A deadline for one example would fail on a busy machine; pytest's timeout ends what hangs.
 settings.register_profile("dev", max_examples=50, deadline=None)
-settings.register_profile("ci", max_examples=1000, deadline=None, derandomize=True)
+settings.register_profile("ci", max_examples=300, deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
