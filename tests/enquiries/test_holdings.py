@@ -18,6 +18,7 @@ from builders import (
     a_line,
     a_pack,
     a_renewal,
+    a_standing_allotment,
     an_account,
     an_allotment,
     an_approval,
@@ -160,6 +161,39 @@ async def test_the_log_says_what_remained_after_each_step_and_who_took_it(
         ("given back", "50.00", "60.00", "0.00", None, "2026-03-01"),
     ]
     assert [{"unit": "coin", "remaining": "60.00", "used": "0.00"}] == answer["totals"]
+
+
+async def test_monthly_coins_are_told_from_those_of_a_plan(database: str, tmp_path: Path) -> None:
+    """Each is of its month, and given by who gave it first, also where the clock brings it."""
+    allotments = [a_standing_allotment(1000, unit="coin")]
+    await post(
+        database,
+        (
+            an_account(since="2026-03-01", allotments=allotments),
+            a_grant("coins", 500, granted="2026-03-10 12:00", monthly=True),
+            time_passed("2026-04-01 00:00"),
+        ),
+    )
+
+    given = await ask_json(database, "grants", "mina-and-sons", folder=tmp_path)
+    log = await ask_json(database, "log", "mina-and-sons", folder=tmp_path)
+
+    coins = [
+        (r["reference_date"], r["source"], r["granted_by"])
+        for r in given["grants"]
+        if r["grant_id"].startswith("standing/coins/")
+    ]
+    assert [("2026-03-01", "manual", "petra"), ("2026-04-01", "manual", "petra")] == coins
+    assert [
+        ("10.00", "2026-03-01", "plan", None),
+        ("5.00", "2026-03-01", "manual", "petra"),
+        ("10.00", "2026-04-01", "plan", "clock"),
+        ("5.00", "2026-04-01", "manual", "petra"),
+    ] == [
+        (r["quantity"], r["reference_date"], r["grant_source"], r["by"])
+        for r in log["entries"]
+        if r["what"] == "issued"
+    ]
 
 
 async def test_the_log_is_narrowed_by_date_unit_and_grant(database: str, tmp_path: Path) -> None:

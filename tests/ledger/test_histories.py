@@ -17,6 +17,7 @@ from booking_credits.ledger.facts import (
     PlanRenewed,
     TimePassed,
 )
+from booking_credits.ledger.grant_ids import is_of_rule
 from booking_credits.ledger.outcomes import Outcome
 from booking_credits.ledger.policies import PolicyBook
 from builders import ACCOUNT, post
@@ -76,7 +77,7 @@ def pays_from_a_grant_to_come(record: AccountRecord, _: list[Outcome]) -> bool:
     return any(
         r.buckets.held
         for r in record.grants.values()
-        if r.grant.source == "standing" and r.grant.from_at > (record.present or r.grant.from_at)
+        if is_of_rule(r.grant.grant_id) and r.grant.from_at > (record.present or r.grant.from_at)
     )
 
 

@@ -6,7 +6,15 @@ import pytest
 
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.announcements import RequestRejected
-from booking_credits.ledger.facts import AccountDescribed, Fact, OpeningBalance, Rollover, Span
+from booking_credits.ledger.facts import (
+    AccountDescribed,
+    Cycle,
+    Fact,
+    OpeningBalance,
+    Rollover,
+    Span,
+)
+from booking_credits.ledger.policies import Rhythm
 from builders import (
     ACCOUNT,
     COINS,
@@ -23,6 +31,7 @@ from builders import (
     an_account,
     an_allotment,
     at,
+    on,
     post,
     time_passed,
 )
@@ -130,6 +139,35 @@ def test_a_policy_may_issue_by_the_month_what_lasts_for_the_year() -> None:
     assert 500 == record.balances["credit"].held
 
 
+def _moved(issue: Rhythm, later: Rhythm, cycle: Cycle, *facts: Fact) -> AccountRecord:
+    """Move an account of 500 an issue in mid March to a policy that issues in another rhythm."""
+    before = replace(TENANT, issue=issue)
+    after = replace(TENANT, name="otherwise", issue=later)
+    account = _opened(500, since="2026-03-01", cycle=cycle)
+    moved = replace(account, from_date=on("2026-03-15"), policy="otherwise")
+    return a_record(account, moved, *facts, book=a_book(before, after, policy="tenant"))
+
+
+def test_a_policy_that_issues_otherwise_does_not_issue_the_running_period_twice() -> None:
+    """March was given 500; by the month the next 500 come with April."""
+    record = _moved("cycle", "month", "month", time_passed("2026-03-16 00:00"))
+    assert {MARCH: [at("2026-03-01 00:00"), at("2026-04-01 00:00")]} == _windows(record)
+    (outcome,) = post(record, [time_passed("2026-04-01 00:00")])
+    assert {MARCH, "allotment/allowance/credit/month/2026-04-01"} == record.grants.keys()
+    assert at("2026-05-01 00:00") == outcome.next_start
+
+
+def test_another_rhythm_begins_with_the_next_billing_period() -> None:
+    """Whoever had a month's part of the year goes on so until the year ends, and the reverse."""
+    ends = time_passed("2027-01-02 00:00")
+    by_month = _moved("month", "cycle", "year", ends).grants
+    months = [f"allotment/allowance/credit/month/2026-{month:02d}-01" for month in range(3, 13)]
+    assert {*months, "allotment/allowance/credit/2027-01-01"} == by_month.keys()
+    by_year = _moved("cycle", "month", "year", ends).grants
+    year, january = "credit/2026-01-01", "credit/month/2027-01-01"
+    assert {f"allotment/allowance/{name}" for name in (year, january)} == by_year.keys()
+
+
 def test_where_the_cycle_changes_the_running_grant_keeps_its_end() -> None:
     """The next one begins there, whole."""
     record = a_record(
@@ -229,8 +267,37 @@ def test_an_account_brings_its_opening_balance_along_once() -> None:
     opened = an_account(since="2026-03-10", brings=[OpeningBalance("coin", 2500)])
     again = an_account(since="2026-03-10", cycle="quarter", occurred="2026-03-11 09:00")
     record = a_record(opened, again)
-    assert {"opening/coin/2026-03-10": [at("2026-03-10 00:00"), None]} == _windows(record)
+    assert {
+        "opening/coin/2026-03-10": [at("2026-03-10 00:00"), at("2027-03-11 00:00")]
+    } == _windows(record)
     assert 2500 == record.balances["coin"].available
+
+
+@pytest.mark.parametrize("stated", [None, "2026-06-01 00:00", "2028-01-01 00:00"])
+def test_an_opening_balance_ends_as_credits_given_once_do(stated: str | None) -> None:
+    """Twelve months after the opening where policy says so, or earlier if that is stated."""
+    ends = None if stated is None else at(stated)
+    brought = a_record(an_account(brings=[OpeningBalance("coin", 2500, valid_to=ends)]))
+    given = a_record(an_account(), a_grant("gift", source="opening_balance", valid_to=stated))
+    assert [list(_windows(given)["gift"])] == list(_windows(brought).values())
+
+
+def test_an_opening_balance_without_an_end_stays_where_policy_sets_none() -> None:
+    """Only policies that end what is given once end it."""
+    record = a_record(an_account(policy="tenant", brings=[OpeningBalance("credit", 20)]))
+    assert [[at("2026-01-01 00:00"), None]] == list(_windows(record).values())
+
+
+def test_a_standing_grant_comes_from_where_its_rule_comes() -> None:
+    """An allotment from a plan, what is given monthly from whoever gave it."""
+    coins = a_grant("coins", granted="2026-03-10 12:00", monthly=True)
+    bonus = a_grant("bonus", granted="2026-03-10 12:00", monthly=True, source="adjustment")
+    record = a_record(_opened(500), coins, bonus)
+    assert {"allotment": "plan", "coins": "manual", "bonus": "adjustment"} == {
+        "allotment": record.grants[MARCH].grant.source,
+        "coins": record.grants["standing/coins/2026-03-01"].grant.source,
+        "bonus": record.grants["standing/bonus/2026-03-01"].grant.source,
+    }
 
 
 def test_an_account_that_was_opened_late_has_the_grants_it_would_have_had() -> None:

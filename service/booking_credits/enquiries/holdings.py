@@ -8,6 +8,7 @@ from booking_credits.enquiries.answers import Answer
 from booking_credits.enquiries.explanation import zone_of
 from booking_credits.ledger.buckets import BUCKETS
 from booking_credits.ledger.calendars import EVER, local_date
+from booking_credits.ledger.grant_ids import period_start_in
 from booking_credits.ledger.subjects import grant_subject
 from booking_credits.outbox.rendering import decimal_text
 from booking_credits.posting.batch import CLOCK_SOURCE
@@ -156,8 +157,14 @@ def granted_text(grant: Grant, book: PolicyBook) -> str:
     return decimal_text(grant.quantity, book.units[grant.unit].scale)
 
 
-def reference_date(from_at: datetime, timeline: Timeline) -> date:
-    """Return the local date on which the period begins that a grant was issued for."""
+def reference_date(grant_id: str, from_at: datetime, timeline: Timeline) -> date:
+    """Return the local date on which the period begins that a grant was issued for.
+
+    What was given for no period refers to the day from which it counts.
+    """
+    period_start = period_start_in(grant_id)
+    if period_start is not None:
+        return period_start
     return local_date(from_at, timeline.period_at(from_at).zone)
 
 
@@ -180,7 +187,7 @@ def _grant(held: GrantRecord, told: Sequence[Told], timeline: Timeline) -> Json:
         "priority": grant.priority,
         "paid": grant.paid,
         "pending": grant.pending,
-        "reference_date": reference_date(grant.from_at, timeline),
+        "reference_date": reference_date(grant.grant_id, grant.from_at, timeline),
         **_issued(own),
         **buckets_json(held.buckets, book.units[grant.unit].scale),
         "removals": [
@@ -204,12 +211,18 @@ def _removes(told: Told, grant_id: str) -> bool:
     return named == grant_id or told.subject == f"grant/{named}"
 
 
+def issuing(told: Sequence[Told]) -> Told | None:
+    """Find among what was told of a grant what gives it: of a plan's period the latest version."""
+    given = [each for each in told if each.type not in ("grant-removed", "credit-pack-approved")]
+    latest_first = sorted(given, key=lambda each: (-each.data.get("version", 1), each.fact_no))
+    return next(iter(latest_first), None)
+
+
 def _issued(told: Sequence[Told]) -> Json:
     """Say who gave a grant, when and why: by hand, by a plan's latest version, or as a sale."""
-    issuing = [each for each in told if each.type not in ("grant-removed", "credit-pack-approved")]
-    if not issuing:
+    first = issuing(told)
+    if first is None:
         return dict.fromkeys(("granted_by", "granted_at", "reason", "reference", "member_id"))
-    first = max(issuing, key=lambda each: (each.data.get("version", 1), -each.fact_no))
     approved = [each.data["reference"] for each in told if each.type == "credit-pack-approved"]
     data = first.data
     return {

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from booking_credits.enquiries.answers import Answer
 from booking_credits.enquiries.explanation import zone_of
-from booking_credits.enquiries.holdings import giver, reference_date, used
+from booking_credits.enquiries.holdings import giver, issuing, reference_date, used
 from booking_credits.enquiries.session import NotFound
 from booking_credits.enquiries.sources import Told
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.calendars import midnight
+from booking_credits.ledger.grant_ids import is_given_monthly
+from booking_credits.ledger.subjects import grant_subject
 from booking_credits.outbox.rendering import decimal_text
 from booking_credits.postgres import enquiries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
     from booking_credits.enquiries.session import Session
@@ -93,13 +95,15 @@ async def log(session: Session, account_id: str, selection: Selection) -> Answer
         grant_id=selection.grant_id,
         window=window(selection.from_date, selection.to_date, zone),
     )
+    monthly = {grant_subject(r["grant_id"]) for r in rows if is_given_monthly(r["grant_id"])}
+    told = await session.told(account_id, monthly)
     about = {
         "account_id": account_id,
         "zone": zone,
         "complete_through": await session.complete_through(),
     }
     tables = {
-        "entries": [_row(row, record) for row in rows],
+        "entries": [_row(row, record, told) for row in rows],
         "totals": _totals(record, selection),
     }
     return Answer(about, tables, zone, _COLUMNS, _SHOWN)
@@ -115,7 +119,7 @@ def window(
     )
 
 
-def _row(row: Mapping[str, Any], record: AccountRecord) -> Json:
+def _row(row: Mapping[str, Any], record: AccountRecord, monthly: Sequence[Told]) -> Json:
     scale = record.book.units[row["unit"]].scale
     told = Told(
         row["fact_no"],
@@ -135,12 +139,12 @@ def _row(row: Mapping[str, Any], record: AccountRecord) -> Json:
         "unit": row["unit"],
         "grant_id": row["grant_id"],
         "grant_source": row["grant_source"],
-        "reference_date": reference_date(row["from_at"], record.timeline),
+        "reference_date": reference_date(row["grant_id"], row["from_at"], record.timeline),
         "booking_id": row["booking_id"],
         "line": row["line_no"],
         "remaining": decimal_text(int(row["remaining"]), scale),
         "used": decimal_text(int(row["used"]), scale),
-        "by": giver(told),
+        "by": giver(_given(row, monthly) or told),
         "event": told.type,
         "source": told.source,
         "event_id": told.event_id,
@@ -149,6 +153,14 @@ def _row(row: Mapping[str, Any], record: AccountRecord) -> Json:
         "from": row["source_bucket"],
         "to": row["target_bucket"],
     }
+
+
+def _given(row: Mapping[str, Any], monthly: Sequence[Told]) -> Told | None:
+    """Find what a person gives monthly, where an entry issues one month's grant of it."""
+    if row["source_bucket"] != "granted" or not is_given_monthly(row["grant_id"]):
+        return None
+    subject = grant_subject(row["grant_id"])
+    return issuing([told for told in monthly if told.subject == subject])
 
 
 def _what(source: str, target: str) -> str:

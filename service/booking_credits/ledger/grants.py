@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from booking_credits.ledger.calendars import add_months, add_span, local_date, midnight
@@ -14,7 +14,7 @@ from booking_credits.ledger.facts import (
     PackPurchased,
     PlanRenewed,
 )
-from booking_credits.ledger.subjects import escaped, unescaped
+from booking_credits.ledger.grant_ids import period_grant_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -248,24 +248,30 @@ def _manual_grant(fact: CreditsGranted, timeline: Timeline) -> Grant:
     granted_at = fact.occurred_at
     asked_from = fact.valid_from or granted_at
     from_at = asked_from if fact.backdated else max(asked_from, granted_at)
-    to_at = fact.valid_to
-    months = timeline.policy_at(granted_at).one_time_months
-    if months is not None:
-        zone = timeline.period_at(granted_at).zone
-        last_day = add_months(local_date(granted_at, zone), months)
-        limit = midnight(last_day + timedelta(days=1), zone)
-        to_at = limit if to_at is None else min(to_at, limit)
     return Grant(
         fact.grant_id,
         fact.unit,
         fact.quantity,
         from_at,
-        to_at,
+        one_time_end(fact.valid_to, granted_at, timeline),
         fact.scope,
         fact.priority,
         fact.paid,
         fact.source,
     )
+
+
+def one_time_end(
+    stated: datetime | None, granted_at: datetime, timeline: Timeline
+) -> datetime | None:
+    """Return when a grant that is given once ends: as stated, and no later than policy allows."""
+    months = timeline.policy_at(granted_at).one_time_months
+    if months is None:
+        return stated
+    zone = timeline.period_at(granted_at).zone
+    last_day = add_months(local_date(granted_at, zone), months)
+    limit = midnight(last_day + timedelta(days=1), zone)
+    return limit if stated is None else min(stated, limit)
 
 
 def _pack_grant(fact: PackPurchased, timeline: Timeline, *, pending: bool) -> Grant:
@@ -335,13 +341,3 @@ def ids_of(fact: GrantFact) -> list[str]:
 def plan_grant_id(fact: PlanRenewed, allotment: Allotment) -> str:
     """Name the grant of a plan line's period; it stays the same in every version."""
     return period_grant_id("plan", fact.plan, allotment.plan_line, fact.period_start)
-
-
-def period_grant_id(kind: str, *names: str | date) -> str:
-    """Name the grant of a period by what it is issued for and the period's local start date."""
-    return "/".join((kind, *(escaped(str(name)) for name in names)))
-
-
-def names_in(grant_id: str) -> list[str]:
-    """Return the names that a period's grant is made of."""
-    return [unescaped(name) for name in grant_id.split("/")]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from booking_credits.ledger.grants import period_grant_id
-from booking_credits.ledger.standing import STANDING, falls_into
+from booking_credits.ledger.grant_ids import MONTHLY, period_grant_id
+from booking_credits.ledger.standing import falls_into
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -78,7 +78,7 @@ def grants_removed_by(record: AccountRecord, fact: GrantRemoved) -> list[str]:
 
     One that names a standing grant is about those that have not ended by then.
     """
-    rule = next((r for r in record.standing if r.names == (STANDING, fact.grant_id)), None)
+    rule = next((r for r in record.standing if r.names == (MONTHLY, fact.grant_id)), None)
     if rule is None:
         return [fact.grant_id] if fact.grant_id in record.grants else []
     record.require_grants(fact.occurred_at)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DrawOn: TypeAlias = Literal["booking", "start", "completion"]
 UnitKind: TypeAlias = Literal["money", "time", "count"]
+Rhythm: TypeAlias = Literal["cycle", "month"]
 GrantOrder: TypeAlias = Literal["expiry_first", "specific_first", "paid_last"]
 
 
@@ -61,7 +62,7 @@ class Policy:
     expiry_notice_days: int | None = None
     close_grace_hours: int = 72
     shortfall: Fallback | None = None
-    issue: Literal["cycle", "month"] = "cycle"
+    issue: Rhythm = "cycle"
     removal_in_use: Literal["keep", "refuse"] = "keep"
 
     @property

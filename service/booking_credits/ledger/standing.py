@@ -13,17 +13,12 @@ from bisect import bisect_left
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from booking_credits.ledger.calendars import described_order, midnight
 from booking_credits.ledger.facts import AccountDescribed, CreditsGranted, GrantRemoved
-from booking_credits.ledger.grants import (
-    Grant,
-    less,
-    names_in,
-    period_grant_id,
-    rolled_over,
-)
+from booking_credits.ledger.grant_ids import MONTHLY, names_in, period_grant_id
+from booking_credits.ledger.grants import Grant, less, one_time_end, rolled_over
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
@@ -31,14 +26,15 @@ if TYPE_CHECKING:
 
     from booking_credits.ledger.calendars import Calendar, Period, Timeline
     from booking_credits.ledger.facts import Fact, Rollover, Scope, StandingAllotment
-
-
-STANDING: Final = "standing"
+    from booking_credits.ledger.policies import Rhythm
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """What a rule gives for the periods that run in `[from_at, until)`."""
+    """What a rule gives for the periods that run in `[from_at, until)`.
+
+    One that `follows` takes over from a rule that gave in another rhythm.
+    """
 
     from_at: datetime
     until: datetime | None
@@ -46,7 +42,9 @@ class Issue:
     quantity: int | None
     scope: Scope
     priority: int
+    source: str
     paid: bool = False
+    follows: bool = False
     plan_line: tuple[str, str] | None = None
     rollover: Rollover | None = None
 
@@ -123,7 +121,7 @@ class StandingGrant:
         return min((removal.occurred_at for removal in whole), default=None)
 
     def _is_own(self, removal: GrantRemoved) -> bool:
-        is_named = self.names == (STANDING, removal.grant_id)
+        is_named = self.names == (MONTHLY, removal.grant_id)
         return is_named and removal.unit in (None, self.issues[0].unit)
 
     def _grant_of(self, period: Period) -> PeriodGrant | None:
@@ -148,11 +146,11 @@ class StandingGrant:
             issue.scope,
             issue.priority,
             issue.paid,
-            source=STANDING,
+            issue.source,
         )
         removals = [r for r in self.removals if self._concerns(r, grant.grant_id, period)]
         grant = less(rolled_over(grant, issue.rollover, period.zone), removals)
-        is_first = period.start <= self.from_at
+        is_first = period.start <= self.from_at and not self.issues[0].follows
         return PeriodGrant(grant, period.start, is_first, _replacing(issue, period))
 
     def _is_there(self, from_at: datetime) -> bool:
@@ -195,7 +193,7 @@ def _with_removals(rule: StandingGrant, removals: Iterable[GrantRemoved]) -> Sta
     concerned = (
         removal
         for removal in removals
-        if rule.names == (STANDING, removal.grant_id) or removal.grant_id.startswith(begins)
+        if rule.names == (MONTHLY, removal.grant_id) or removal.grant_id.startswith(begins)
     )
     return replace(rule, removals=tuple(concerned))
 
@@ -207,8 +205,9 @@ def _given_monthly(fact: CreditsGranted, timeline: Timeline, months: Calendar) -
     ends_at = None
     if fact.end_date is not None:
         ends_at = midnight(fact.end_date + timedelta(days=1), timeline.zone_on(fact.end_date))
-    issue = Issue(from_at, None, fact.unit, fact.quantity, fact.scope, fact.priority, fact.paid)
-    return StandingGrant((STANDING, fact.grant_id), months, (issue,), ends_at)
+    given = (fact.unit, fact.quantity, fact.scope, fact.priority, fact.source, fact.paid)
+    issue = Issue(from_at, None, *given)
+    return StandingGrant((MONTHLY, fact.grant_id), months, (issue,), ends_at)
 
 
 def _allotted(timeline: Timeline) -> Iterator[StandingGrant]:
@@ -220,17 +219,39 @@ def _allotted(timeline: Timeline) -> Iterator[StandingGrant]:
         return
     days = (timeline.period_from(terms.from_date).start for terms in timeline.terms)
     starts = list(accumulate(days, max))
-    issues: dict[tuple[str, ...], list[Issue]] = {}
+    issues: dict[tuple[str, str], list[tuple[Rhythm, Issue]]] = {}
     for terms, from_at, until in zip(timeline.terms, starts, [*starts[1:], None], strict=True):
-        rhythm = ("month",) if timeline.policy_at(from_at).issue == "month" else ()
+        rhythm = timeline.policy_at(from_at).issue
         for allotment in terms.allotments:
             if from_at != until:
-                held = issues.setdefault((allotment.name, allotment.unit, *rhythm), [])
-                held.append(_issue(allotment, from_at, until))
+                held = issues.setdefault((allotment.name, allotment.unit), [])
+                held += _in_rhythm(held, rhythm, _issue(allotment, from_at, until), timeline)
     cycle, months = timeline.calendar, timeline.months()
     for names, held in sorted(issues.items()):
-        calendar, lasting = (months, cycle) if len(names) > 2 else (cycle, None)
-        yield StandingGrant(("allotment", *names), calendar, tuple(held), lasting=lasting)
+        by_cycle = tuple(issue for rhythm, issue in held if rhythm == "cycle")
+        by_month = tuple(issue for rhythm, issue in held if rhythm == "month")
+        if by_cycle:
+            yield StandingGrant(("allotment", *names), cycle, by_cycle)
+        if by_month:
+            yield StandingGrant(("allotment", *names, "month"), months, by_month, lasting=cycle)
+
+
+def _in_rhythm(
+    held: Sequence[tuple[Rhythm, Issue]], rhythm: Rhythm, issue: Issue, timeline: Timeline
+) -> list[tuple[Rhythm, Issue]]:
+    """Let the running billing period end in the rhythm in which the issues before gave for it."""
+    if not held or held[-1][0] == rhythm:
+        return [(rhythm, issue)]
+    running, before = held[-1]
+    period = timeline.period_at(issue.from_at)
+    if before.until is None or before.until <= period.start:
+        return [(rhythm, replace(issue, follows=True))]
+    if issue.until is not None and issue.until <= period.end:
+        return [(running, issue)]
+    return [
+        (running, replace(issue, until=period.end)),
+        (rhythm, replace(issue, from_at=period.end, follows=True)),
+    ]
 
 
 def _issue(allotment: StandingAllotment, from_at: datetime, until: datetime | None) -> Issue:
@@ -241,6 +262,7 @@ def _issue(allotment: StandingAllotment, from_at: datetime, until: datetime | No
         allotment.quantity,
         allotment.scope,
         allotment.priority,
+        source="plan",
         plan_line=allotment.plan_line,
         rollover=allotment.rollover,
     )
@@ -272,7 +294,7 @@ def opening_grants(facts: Iterable[Fact], timeline: Timeline) -> dict[str, Grant
                 balance.unit,
                 balance.quantity,
                 from_at,
-                balance.valid_to,
+                one_time_end(balance.valid_to, from_at, timeline),
                 balance.scope,
                 priority=100,
                 paid=False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.due import due_instants
 from booking_credits.ledger.entries import GrantRecord
-from booking_credits.ledger.standing import STANDING
+from booking_credits.ledger.grant_ids import is_of_rule
 from booking_credits.postgres.rows import (
     CHARGE_COLUMNS,
     GRANT_COLUMNS,
@@ -175,7 +175,7 @@ class LedgerWriter:
                 moved.append((account_id, grant_id, *buckets_row(after.buckets)))
                 continue
             known = GrantRecord(record.gone[grant_id], Buckets()) if after is None else after
-            if before is not None or known.grant.source == STANDING:
+            if before is not None or is_of_rule(grant_id):
                 dropped.append((account_id, grant_id))
             added.append(grant_row(account_id, known, gone=after is None))
         await _execute(connection, "update_buckets", moved)
