@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from booking_credits.enquiries.answers import Answer
 from booking_credits.enquiries.explanation import zone_of
 from booking_credits.enquiries.holdings import giver, issuing, reference_date, used
-from booking_credits.enquiries.session import NotFound
+from booking_credits.enquiries.session import NotFound, told_from
 from booking_credits.enquiries.sources import Told
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.calendars import midnight
@@ -121,16 +120,7 @@ def window(
 
 def _row(row: Mapping[str, Any], record: AccountRecord, monthly: Sequence[Told]) -> Json:
     scale = record.book.units[row["unit"]].scale
-    told = Told(
-        row["fact_no"],
-        row["subject"],
-        row["type"],
-        row["source"],
-        row["event_id"],
-        row["occurred_at"],
-        row["recorded_at"],
-        json.loads(row["payload"]),
-    )
+    told = told_from(row)
     return {
         "entry": row["entry_no"],
         "at": row["effective_at"],

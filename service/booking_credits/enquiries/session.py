@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from booking_credits.enquiries.sources import Told
 from booking_credits.inbox.reading import read_fact
@@ -15,7 +15,7 @@ from booking_credits.postgres.positions import complete_through
 from booking_credits.postgres.reader import LedgerReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from typing import TypeVar
 
@@ -78,23 +78,25 @@ class Session:
     ) -> list[Told]:
         """Read what was told about subjects, and other facts by number."""
         rows = await enquiries.facts_told(self.connection, account_id, subjects, fact_nos)
-        return [
-            Told(
-                row["fact_no"],
-                row["subject"],
-                row["type"],
-                row["source"],
-                row["event_id"],
-                row["occurred_at"],
-                row["recorded_at"],
-                json.loads(row["payload"]),
-                row["answer"],
-            )
-            for row in rows
-        ]
+        return [told_from(row) for row in rows]
 
     def _read_fact(self, event_type: str, occurred_at: datetime, payload: str) -> Fact:
         return read_fact(event_type, occurred_at, payload, self.book)
+
+
+def told_from(row: Mapping[str, Any]) -> Told:
+    """Read a fact with the event that told it."""
+    return Told(
+        row["fact_no"],
+        row["subject"],
+        row["type"],
+        row["source"],
+        row["event_id"],
+        row["occurred_at"],
+        row["recorded_at"],
+        json.loads(row["payload"]),
+        row["answer"],
+    )
 
 
 @dataclass(frozen=True, slots=True)

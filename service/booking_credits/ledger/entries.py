@@ -100,9 +100,10 @@ def split_rest(
     usable = rest - removed
     if grant.roll_cap is not None and grant.has_rolled(present):
         before = grant.removed_before(grant.rolls_at)
-        usable = min(rest - min(before, rest), grant.roll_cap - rolled)
-        removed = min(before, rest) + min(grant.removed - before, usable)
-        usable -= min(grant.removed - before, usable)
+        removed = min(before, rest)
+        within_cap = min(rest - removed, grant.roll_cap - rolled)
+        usable = within_cap - min(grant.removed - before, within_cap)
+        removed += within_cap - usable
     if grant.has_ended(present):
         usable = 0
     return {"available": usable, "expired": rest - removed - usable, "removed": removed}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from booking_credits.ledger.grants import OPEN_END
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.facts import Line
     from booking_credits.ledger.grants import Grant
 
+# In their precedence.
 Reason: TypeAlias = Literal[
     "no_grant",
     "unit_mismatch",
@@ -24,16 +25,7 @@ Reason: TypeAlias = Literal[
     "removed",
     "exhausted",
 ]
-PRECEDENCE: tuple[Reason, ...] = (
-    "no_grant",
-    "unit_mismatch",
-    "out_of_scope",
-    "pending_approval",
-    "not_yet_valid",
-    "expired",
-    "removed",
-    "exhausted",
-)
+PRECEDENCE: tuple[Reason, ...] = get_args(Reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from booking_credits.enquiries.answers import TreeAnswer
 from booking_credits.enquiries.explanation import explain, zone_of
 from booking_credits.enquiries.sources import Moved, Revised, Sources, Told
 from booking_credits.ledger.announcements import OverageDetected
+from booking_credits.ledger.answers import answer_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,6 +42,7 @@ class Journal:
                 fact.occurred_at,
                 arrival.recorded_at,
                 from_json(arrival.payload),
+                answer_of(fact),
             )
         )
         self.moved += (Moved(number, fact_no, entry) for number, entry in outcome.entries)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from booking_credits.clock.clock import close, tick
 from booking_credits.ledger.account import AccountRecord
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.outcomes import Outcome
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.posting.batch import Arrival
-    from booking_credits.posting.post import Rendered
-
-EventKey: TypeAlias = tuple[str, str]
+    from booking_credits.posting.post import EventKey, Rendered
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ with moved as (
         and ($2::text is null or g.unit = $2) and ($3::text is null or g.grant_id = $3)
     window so_far as (partition by g.unit order by e.entry_no)
 )
-select m.*, f.subject, f.type, f.source, f.event_id, f.occurred_at, f.recorded_at, f.payload
+select m.*, f.subject, f.type, f.source, f.event_id, f.occurred_at, f.recorded_at, f.payload,
+    f.answer
 from moved as m
 join facts as f on f.account_id = $1 and f.fact_no = m.fact_no
 where ($4::timestamptz is null or m.effective_at >= $4)
