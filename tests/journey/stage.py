@@ -25,7 +25,8 @@ SESSION_TIMEOUT_SECONDS = 6  # The least that a broker allows.
 _HARMED = Path(__file__).with_name("worker.py")
 _COMMAND = Path(sys.executable).with_name("booking-credits")
 _WAITING = """
-select (select count(*) from outbox), (select count(*) from due where due_at <= now())
+select (select count(*) from outbox), (select count(*) from due where due_at <= now()),
+    (select count(*) from closings where closes_at <= now() - interval '1 minute')
 """
 
 
@@ -146,7 +147,10 @@ class Stage:
             await asyncio.gather(*sent)
 
     async def settled(self, timeout_seconds: float = 60) -> None:
-        """Wait until everything sent was read, everything due posted, everything published."""
+        """Wait until all that was sent was read, all that was due posted, and all was published.
+
+        A period whose instant passed within the last minute may wait for the inputs to pass it.
+        """
         found: Any = None
 
         async def is_settled() -> bool:
