@@ -141,3 +141,43 @@ def test_the_subject_of_a_plans_grant_is_its_period() -> None:
     renewal = a_renewal(allotment, plan="hot/desk%2F")
     assert renewal.subject == grant_subject(plan_grant_id(renewal, allotment))
     assert a_grant("x/y").subject == grant_subject("x/y")
+
+
+async def test_a_declined_booking_says_so_and_for_which_line(database: str, tmp_path: Path) -> None:
+    """Who wonders where a booking has gone reads that, why, and what it would have lacked."""
+    await post(
+        database,
+        (
+            a_grant("welcome", 5000),
+            a_booking("standup", a_line(costs={"coin": 4000}), fallback="deny"),
+            a_booking(
+                "retro",
+                a_line(costs={"coin": 2000}),
+                fallback="deny",
+                occurred="2026-03-02 09:00",
+            ),
+        ),
+    )
+
+    answer = await ask_json(database, "explain", "mina-and-sons", "retro", folder=tmp_path)
+
+    told = list(says(answer["explanation"]))
+    assert "Booking retro of mina-and-sons: 0 lines stand" == told[0]
+    assert "Fact 3: booking-created revision 1, declined, " in told[1]
+    assert [
+        "It would have left line 1 of booking retro short of 10.00 coin",
+        "exhausted: welcome",
+    ] == told[2:]
+
+
+def test_a_declined_revision_did_not_come_too_late() -> None:
+    """The line stays as it was for want of credits, not for having started."""
+    record = a_record(
+        a_grant("welcome", 5000),
+        a_booking("standup", a_line(costs={"coin": 4000}), fallback="deny"),
+        a_booking("standup", a_line(costs={"coin": 9000}), fallback="deny", revision=2),
+    )
+
+    node = explain(record, Sources(), "standup")
+
+    assert [] == [said for said in says(node.json()) if "could not" in said]

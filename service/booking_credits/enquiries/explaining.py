@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from booking_credits.enquiries.answers import TreeAnswer
 from booking_credits.enquiries.explanation import explain, refusals_of, zone_of
 from booking_credits.enquiries.session import NotFound
-from booking_credits.enquiries.sources import Moved, Revised, Sources
+from booking_credits.enquiries.sources import Moved, Revised, Shortfall, Sources
 from booking_credits.ledger.announcements import ObligationKey
 from booking_credits.ledger.entries import Entry
+from booking_credits.ledger.reasons import Refusal
 from booking_credits.ledger.subjects import booking_subject, grant_subject
 from booking_credits.postgres import enquiries
 
@@ -36,7 +38,9 @@ async def explain_booking(
     subjects = [booking_subject(booking_id), *map(grant_subject, sorted(named))]
     causes = {each.fact_no for each in moved} | {each.fact_no for each in revised}
     told = await session.told(account_id, subjects, sorted(causes))
-    sources = Sources(told, moved, revised)
+    declined = [fact.fact_no for fact in told if fact.answer == "declined"]
+    shortfalls = await _shortfalls(session, account_id, declined) if declined else []
+    sources = Sources(told, moved, revised, shortfalls)
     if line_no is not None and not _knows(looking.record, sources, booking_id, line_no):
         raise NotFound(f"no such line of booking {booking_id}: {line_no}")
     root = await looking.ask(lambda record: explain(record, sources, booking_id, line_no))
@@ -85,6 +89,20 @@ async def _revised(session: Session, account_id: str, booking_id: str) -> list[R
             row["status"],
             row["change_minor"],
             row["total_minor"],
+        )
+        for row in rows
+    ]
+
+
+async def _shortfalls(session: Session, account_id: str, fact_nos: list[int]) -> list[Shortfall]:
+    rows = await enquiries.shortfalls_of_declined(session.connection, account_id, fact_nos)
+    return [
+        Shortfall(
+            row["fact_no"],
+            row["booking_id"],
+            row["line_no"],
+            json.loads(row["uncovered"]),
+            [Refusal(each["reason"], tuple(each["grants"])) for each in json.loads(row["reasons"])],
         )
         for row in rows
     ]

@@ -18,6 +18,7 @@ from booking_credits.enquiries.wording import (
     window_text,
 )
 from booking_credits.ledger.announcements import DecidedLine
+from booking_credits.ledger.answers import answer_of
 from booking_credits.ledger.bookings import standing_lines
 from booking_credits.ledger.charges import needed
 from booking_credits.ledger.facts import BookingRevised, BookingStarted
@@ -29,7 +30,7 @@ from booking_credits.outbox.rendering import decimal_text, line_json
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from booking_credits.enquiries.sources import Moved, Revised, Sources, Told
+    from booking_credits.enquiries.sources import Moved, Revised, Shortfall, Sources, Told
     from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.announcements import Obligation, ObligationKey
     from booking_credits.ledger.charges import Charge, LineKey, Take
@@ -132,11 +133,11 @@ class _Explanation:
         )
 
     def _untouched_by(self, key: LineKey) -> Iterable[Node]:
-        """Name the revisions that came too late to change a line, or were not accepted."""
+        """Name the revisions that came too late to change a line."""
         facts = self._record.facts_of(booking_subject(key[0]))
         known = [fact for fact in facts if isinstance(fact, BookingRevised | BookingStarted)]
         for fact in known:
-            if not isinstance(fact, BookingRevised):
+            if not isinstance(fact, BookingRevised) or answer_of(fact) is not None:
                 continue
             earlier = [
                 k for k in known if isinstance(k, BookingStarted) or k.revision <= fact.revision
@@ -202,14 +203,7 @@ class _Explanation:
         yield Node(
             f"{fraction[0]}/{fraction[1]} of it is not covered: {' or '.join(missing)}",
             {"uncovered_numerator": fraction[0], "uncovered_denominator": fraction[1]},
-            tuple(
-                Node(
-                    f"{refusal.reason}: {', '.join(refusal.grant_ids) or 'there is none'}",
-                    {"reason": refusal.reason, "grants": refusal.grant_ids},
-                    tuple(map(self._grant, refusal.grant_ids)),
-                )
-                for refusal in reasons
-            ),
+            tuple(_reason(refusal, map(self._grant, refusal.grant_ids)) for refusal in reasons),
         )
 
     def _history(self, key: LineKey) -> Iterable[Node]:
@@ -284,8 +278,9 @@ class _Explanation:
         actor = data.get("actor") or (data.get("correction") or {}).get("actor")
         reason = data.get("reason") or (data.get("correction") or {}).get("reason")
         by = "" if actor is None else f" by {actor}" + (f" ({reason})" if reason else "")
+        answer = "" if told.answer is None else f", {told.answer}"
         return Node(
-            f"Fact {told.fact_no}: {told.type}{revision}{by}, "
+            f"Fact {told.fact_no}: {told.type}{revision}{by}{answer}, "
             f"{instant_text(told.occurred_at, self._zone)}, event {told.event_id} of {told.source}",
             {
                 "fact": told.fact_no,
@@ -294,8 +289,33 @@ class _Explanation:
                 "id": told.event_id,
                 "occurred_at": told.occurred_at,
                 "recorded_at": told.recorded_at,
+                "answer": told.answer,
             },
+            tuple(map(_shortfall, self._sources.shortfalls_of(told.fact_no))),
         )
+
+
+def _shortfall(shortfall: Shortfall) -> Node:
+    """Name a line for which a revision was declined, and why it would have been short."""
+    line = f"line {shortfall.line_no} of booking {shortfall.booking_id}"
+    missing = " or ".join(f"{quantity} {unit}" for unit, quantity in shortfall.uncovered.items())
+    return Node(
+        f"It would have left {line} short of {missing}",
+        {
+            "booking_id": shortfall.booking_id,
+            "line": shortfall.line_no,
+            "uncovered": shortfall.uncovered,
+        },
+        tuple(map(_reason, shortfall.reasons)),
+    )
+
+
+def _reason(refusal: Refusal, because: Iterable[Node] = ()) -> Node:
+    return Node(
+        f"{refusal.reason}: {', '.join(refusal.grant_ids) or 'there is none'}",
+        {"reason": refusal.reason, "grants": refusal.grant_ids},
+        tuple(because),
+    )
 
 
 def _amount(key: ObligationKey, minor: int) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from booking_credits.ledger.subjects import booking_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from booking_credits.ledger.announcements import ObligationKey, OverageStatus
     from booking_credits.ledger.charges import LineKey
     from booking_credits.ledger.entries import Entry
+    from booking_credits.ledger.reasons import Refusal
     from booking_credits.output import Json
 
 
@@ -57,12 +58,27 @@ class Revised:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortfall:
+    """A line for which a revision was declined, as that was announced.
+
+    `uncovered` is what it would have lacked, by unit, any of which would have done.
+    """
+
+    fact_no: int
+    booking_id: str
+    line_no: int
+    uncovered: Mapping[str, str]
+    reasons: Sequence[Refusal]
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """What an explanation may name: more than it needs does no harm, each in its order."""
 
     told: Sequence[Told] = ()
     moved: Sequence[Moved] = ()
     revised: Sequence[Revised] = ()
+    shortfalls: Sequence[Shortfall] = ()
 
     def of_subject(self, *subjects: str) -> list[Told]:
         """List what was told about subjects."""
@@ -75,6 +91,10 @@ class Sources:
     def fact(self, fact_no: int) -> Told | None:
         """Find a fact by its number."""
         return next((told for told in self.told if told.fact_no == fact_no), None)
+
+    def shortfalls_of(self, fact_no: int) -> list[Shortfall]:
+        """List the lines for which a fact was declined; none if it was not."""
+        return [shortfall for shortfall in self.shortfalls if shortfall.fact_no == fact_no]
 
     def moves_of(self, key: LineKey) -> list[Moved]:
         """List the entries for a line."""

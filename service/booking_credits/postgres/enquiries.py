@@ -55,6 +55,13 @@ async def overages_of_booking(connection: Connection, account_id: str, booking_i
     return await connection.fetch(_SQL["overages_of_booking"], account_id, booking_id)
 
 
+async def shortfalls_of_declined(
+    connection: Connection, account_id: str, fact_nos: Iterable[int]
+) -> Rows:
+    """Read the lines for which revisions were declined, each as it would have been short."""
+    return await connection.fetch(_SQL["shortfalls_of_declined"], account_id, list(fact_nos))
+
+
 async def statement_of(connection: Connection, account_id: str, period: date | None) -> Rows:
     """Read the statement of a period, or the last one, if there is any."""
     return await connection.fetch(_SQL["statement_of"], account_id, period)

@@ -30,6 +30,17 @@ where account_id = $1 and type = 'overage-detected' and part = 1
     and payload ->> 'booking_id' = $2
 order by sequence
 
+-- name: shortfalls_of_declined
+-- The lines for which revisions were declined, as announced. $1 account, $2 fact_no.
+select a.fact_no, short.line ->> 'booking_id' as booking_id,
+    (short.line ->> 'line')::integer as line_no, short.line -> 'uncovered' as uncovered,
+    short.line -> 'reasons' as reasons
+from announcements as a
+cross join lateral json_array_elements(a.payload -> 'left_short') with ordinality
+    as short (line, place)
+where a.account_id = $1 and a.fact_no = any($2::bigint[]) and a.type = 'coverage-decided'
+order by a.sequence, a.part, short.place
+
 -- name: statement_of
 -- The last statement of an account, or that of one period. $1 account, $2 its start, if one.
 select payload, recorded_at from announcements
