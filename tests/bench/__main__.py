@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.measure import MeasurementError
-from bench.plots import plot_latency, plot_memory, plot_rates, plot_read_back
+from bench.plots import plot_closing, plot_latency, plot_memory, plot_rates, plot_read_back
 from bench.profiling import profile_posting
 from bench.run import FULL, QUICK, Results, Run
 from bench.trial import Servers
@@ -35,6 +35,7 @@ _BARS: Final = {
     "hot_ratio": ("at least", 0.6),
     "history_ratio": ("at least", 0.9),
     "p99_ms": ("under", 500),
+    "closing_p99_ratio": ("at most", 3),
     "rss_mb": ("under", 300),
 }
 
@@ -101,9 +102,15 @@ def _show(results: Results, screen: Console) -> None:
     summed = Table("figure", "value", "bar", "")
     for name, value in results.figures().items():
         how, bar = _BARS.get(name, ("", None))
-        met = "" if bar is None else ("met" if (value < bar) == (how == "under") else "missed")
+        met = "" if bar is None else ("met" if _is_met(value, how, bar) else "missed")
         summed.add_row(name, f"{value:,}", "" if bar is None else f"{how} {bar:,}", met)
     screen.print(summed)
+
+
+def _is_met(value: float, how: str, bar: float) -> bool:
+    if how == "at least":
+        return value >= bar
+    return value < bar if how == "under" else value <= bar
 
 
 def _plot(results: Results, folder: Path) -> None:
@@ -119,6 +126,7 @@ def _plot(results: Results, folder: Path) -> None:
     plot_read_back(folder, measurements)
     plot_memory(folder, measurements)
     figures = results.figures()
+    plot_closing(folder, results.closed.course, results.closed.seconds)
     plot_latency(folder, results.latencies.milliseconds, figures["p50_ms"], figures["p99_ms"])
 
 

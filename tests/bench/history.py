@@ -38,6 +38,7 @@ _TABLES: Final = (
     "entries",
     "announcements",
     "due",
+    "closings",
 )
 _BATCH: Final = 500
 _ROWS_AT_ONCE: Final = 20_000
@@ -47,15 +48,15 @@ _REGISTER: Final = (
 )
 
 
-async def post(dsn: str, events: Sequence[Event]) -> None:
-    """Post events in process; those that they announce count as published."""
+async def post(dsn: str, events: Sequence[Event], *, now: datetime | None = None) -> None:
+    """Post events in process, now or at a time; those that they announce count as published."""
     book = load_policies()
     pool = await open_pool(dsn, application_name="bench", max_size=1)
     poster = Poster(pool, book, read_fact=reader_by(book), render=render)
     try:
         for first in range(0, len(events), _BATCH):
-            now = datetime.now(UTC)
-            read = [read_record(_origin(e), book, now) for e in events[first : first + _BATCH]]
+            at = now or datetime.now(UTC)
+            read = [read_record(_origin(e), book, at) for e in events[first : first + _BATCH]]
             posted = await poster.post(Batch(tuple(a for a in read if isinstance(a, Arrival))))
             assert posted.dead_letters == []
     finally:

@@ -69,8 +69,8 @@ async def measure_latency(
         before = await connection.fetchval(_FACTS)
         reading = asyncio.create_task(_read(readback, trial, seen))
         try:
-            await _publish(trial, events, per_second, sent, progress)
-            await _drain(connection, before + len(events))
+            await publish(trial, events, per_second, sent, progress)
+            await drain(connection, before + len(events))
         finally:
             reading.cancel()
             await asyncio.wait([reading])
@@ -81,7 +81,7 @@ async def measure_latency(
     return Latencies(found)
 
 
-async def _publish(
+async def publish(
     trial: Trial,
     events: Sequence[Event],
     per_second: float,
@@ -119,7 +119,7 @@ async def _read(readback: Readback, trial: Trial, seen: dict[str, float]) -> Non
                 seen[json.loads(record.value)["cause"]["id"]] = now
 
 
-async def _drain(connection: Connection, facts: int) -> None:
+async def drain(connection: Connection, facts: int) -> None:
     """Wait until all is posted and published, and then a moment for what is under way."""
     async with asyncio.timeout(_DRAIN_SECONDS):
         # Only the database can be asked.

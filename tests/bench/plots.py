@@ -56,6 +56,18 @@ def plot_latency(folder: Path, milliseconds: Sequence[float], p50: float, p99: f
     _save(figure, folder, "latency")
 
 
+def plot_closing(folder: Path, course: Sequence[tuple[float, float]], seconds: float) -> None:
+    """Draw how long each event took, by when it was sent, around the closing of all periods."""
+    figure, axes = _sheet("While all periods close", "seconds since the first was closed")
+    sent, milliseconds = zip(*course, strict=True)
+    axes.axvspan(0, seconds, color=_GREY, alpha=0.3, linewidth=0, label="periods are closed")
+    axes.scatter(sent, milliseconds, s=2, color=_BLUE, linewidths=0, label="an event")
+    axes.set_ylabel("milliseconds")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    _save(figure, folder, "closing")
+
+
 def plot_memory(folder: Path, measurements: Mapping[str, Measurement]) -> None:
     """Draw the most memory that the worker had in each measurement."""
     figure, axes = _sheet("Peak memory of the worker", "MB")

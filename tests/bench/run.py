@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import history, hot, mix
 from bench.ceiling import measure_ceiling, precompute
+from bench.closing import Closed, make_accounts, measure_closing
 from bench.latency import Latencies, measure_latency
 from bench.measure import Measurement, MeasurementError, measure, measure_worker
 from bench.measure import Progress as ToldProgress
@@ -23,6 +24,7 @@ from booking_credits.verify.verification import verify
 
 TUTORIAL: Final = ("python", "-m", "bench.tutorial")
 _LATENCY_SHARE: Final = 0.3
+_DATABASES: Final = ("open", "history", "models", "closing", "closers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,13 @@ class Scale:
     hot_events: int
     history_entries: int
     latency_seconds: float
+    closing_accounts: int
     # Of a long history; None: all of them.
     rebuilt_accounts: int | None
 
 
-FULL: Final = Scale(3, 50_000, 4_000, 20_000, 1_000_000, 20, 100)
-QUICK: Final = Scale(1, 10_000, 600, 3_000, 50_000, 5, None)
+FULL: Final = Scale(3, 50_000, 4_000, 20_000, 1_000_000, 20, 10_000, 100)
+QUICK: Final = Scale(1, 10_000, 600, 3_000, 50_000, 5, 1_000, None)
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Results:
     ceiling: list[float] = field(default_factory=list)
     history_entries: int = 0
     latencies: Latencies = field(default_factory=Latencies)
+    closed: Closed = field(default_factory=Closed)
 
     def figures(self) -> dict[str, float]:
         """Sum up: medians of the rounds, and of the ratios within each round."""
@@ -68,6 +72,8 @@ class Results:
             "history_ratio": _ratio(_rates(self.history), ours),
             "p50_ms": round(self.latencies.quantile_ms(0.5), 1),
             "p99_ms": round(self.latencies.quantile_ms(0.99), 1),
+            "closing_p99_ms": round(self.closed.meanwhile.quantile_ms(0.99), 1),
+            "closing_p99_ratio": round(self.closed.p99_ratio, 2),
             "rss_mb": round(max(measurement.rss_mb for measurement in measurements), 1),
         }
 
@@ -93,8 +99,9 @@ class Run:
             for number in range(1, self._scale.rounds + 1):
                 await self._measure_round(is_last=number == self._scale.rounds)
             await self._measure_latency()
+            await self._measure_closing()
         finally:
-            for name in ("open", "history", "models"):
+            for name in _DATABASES:
                 await self._servers.drop_database(self._database(name))
         return self.results
 
@@ -102,7 +109,7 @@ class Run:
         """Make a database of open accounts, and one of accounts with a history."""
         ids = mix.account_ids(len({event.account_id for event in self._mix}))
         scale, dsns = self._scale, {}
-        for name in ("open", "history", "models"):
+        for name in _DATABASES:
             dsns[name] = await self._servers.create_database(self._database(name))
             await migrate(dsns[name])
         await history.post(dsns["open"], mix.make_openings(ids))
@@ -111,6 +118,9 @@ class Run:
             self.results.history_entries = await history.copy_models(
                 dsns["models"], dsns["history"], models, ids, progress
             )
+
+        with self._shown("accounts to close") as progress:
+            await make_accounts(dsns["closers"], dsns["closing"], scale.closing_accounts, progress)
 
     async def _measure_round(self, *, is_last: bool) -> None:
         results = self.results
@@ -171,6 +181,21 @@ class Run:
             with self._shown(f"latency at {per_second:,.0f} events a second") as progress:
                 self.results.latencies = await measure_latency(trial, events, per_second, progress)
             await self._verify("latency", trial)
+
+    async def _measure_closing(self) -> None:
+        per_second = _LATENCY_SHARE * median(_rates(self.results.worker))
+        async with self._trial("closing", "closing") as trial:
+            with self._shown(f"closing at {per_second:,.0f} events a second") as progress:
+                self.results.closed = await measure_closing(
+                    trial, self._mix, per_second, self._scale.latency_seconds, progress
+                )
+            await self._verify("closing", trial, self._scale.rebuilt_accounts)
+        closed = self.results.closed
+        self._screen.print(
+            f"closing {closed.accounts:,} accounts in {closed.seconds:.1f} s:"
+            f" p99 {closed.meanwhile.quantile_ms(0.99):,.0f} ms,"
+            f" usually {closed.usual.quantile_ms(0.99):,.0f} ms"
+        )
 
     def _trial(self, name: str, template: str = "open") -> AbstractAsyncContextManager[Trial]:
         self._trials += 1
