@@ -144,7 +144,7 @@ class Service:
         try:
             # The clock alone does without Kafka.
             look = self._look if self._roles & {"inbox", "relay"} else None
-            health = Health(self, self.settings, self.metrics, look)
+            health = Health(self, self.settings, self.metrics, look, self._now)
         except OSError as error:
             _log.error("not_started", reason=f"health port: {error}")
             return ExitCode.USAGE

@@ -127,13 +127,9 @@ async def test_an_account_is_closed_from_when_it_was_first_heard_of(pool: Pool) 
 
 @pytest.mark.usefixtures("poster")
 async def test_waiting_periods_are_counted(database: str) -> None:
-    """Whoever watches sees how many periods should be closed, and since when."""
-    probe = DatabaseProbe(database, shards=SHARDS)
-    try:
-        outlook = await probe.look()
-    finally:
-        probe.close()
-    assert (1, MARCH[0]) == (outlook.periods_waiting_to_close, outlook.oldest_waiting_to_close)
+    """Whoever watches sees how many should be closed, and since when, by the worker's time."""
+    assert (0, None) == await _waiting(database, "2026-04-03 23:59")
+    assert (1, MARCH[0]) == await _waiting(database, "2026-04-05 00:00")
 
 
 async def test_closings_are_rebuilt(database: str, pool: Pool, poster: Poster) -> None:
@@ -178,6 +174,15 @@ async def test_statements_are_those_of_the_pure_core(pool: Pool, poster: Poster)
         ]
     assert any(unit.adjusted for statement in expected for unit in statement.units)
     assert any(o.adjusted_minor for statement in expected for o in statement.overages)
+
+
+async def _waiting(database: str, now: str) -> tuple[int, datetime | None]:
+    probe = DatabaseProbe(database, shards=SHARDS, now=lambda: at(now))
+    try:
+        outlook = await probe.look()
+    finally:
+        probe.close()
+    return outlook.periods_waiting_to_close, outlook.oldest_waiting_to_close
 
 
 async def _post(poster: Poster, *facts: Fact, recorded: str = "2026-03-15 12:00") -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -147,7 +148,7 @@ def _provisioned(name: str) -> dict[str, Any]:
 def _exposed() -> Iterator[str]:
     """Name every series that a worker exposes."""
     metrics = Metrics()
-    metrics.ask(lambda: Vitals(0.0))
+    metrics.ask(lambda: Vitals(0.0), lambda: datetime.now(UTC))
     suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
     for family in metrics.registry.collect():
         for suffix in suffixes.get(family.type, [""]):

@@ -12,6 +12,7 @@ from booking_credits.posting.shards import SHARDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from aiokafka import AIOKafkaConsumer
 
@@ -33,15 +34,17 @@ class Health:
         settings: Settings,
         metrics: Metrics,
         consumer_factory: Callable[[], AIOKafkaConsumer] | None,
+        now: Callable[[], datetime],
     ) -> None:
         """Watch a worker, which has one health in its life. Raises OSError for a port.
 
         The factory makes consumers without a group; None for a worker that does without Kafka.
+        `now` tells the time by which the worker goes, and so how late it is.
         """
         self._shutdown_seconds = settings.shutdown_seconds
         self._monitor = Monitor(
             worker,
-            DatabaseProbe(settings.postgres_dsn.get_secret_value(), shards=SHARDS),
+            DatabaseProbe(settings.postgres_dsn.get_secret_value(), shards=SHARDS, now=now),
             None if consumer_factory is None else KafkaProbe(consumer_factory),
             settings.audit_seconds,
         )
@@ -63,7 +66,7 @@ class Health:
                 metrics=metrics,
                 loop_blocked_seconds=settings.loop_blocked_seconds,
             )
-        metrics.ask(self._vitals)
+        metrics.ask(self._vitals, now)
 
     def start(self) -> None:
         """Begin to watch and to answer."""

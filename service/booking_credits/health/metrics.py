@@ -6,7 +6,6 @@ What happens is counted as it happens; how things stand is asked of the vitals w
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
@@ -18,6 +17,7 @@ from booking_credits_contracts import RECEIVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
 
     from prometheus_client.metrics_core import Metric
 
@@ -85,9 +85,9 @@ class Metrics:
         self._batch_records.observe(len(batch.arrivals) + len(batch.dead_letters))
         self._batch_seconds.observe(seconds)
 
-    def ask(self, vitals: Callable[[], Vitals]) -> None:
-        """Ask for the vitals whenever metrics are scraped."""
-        self.registry.register(_Asked(vitals))
+    def ask(self, vitals: Callable[[], Vitals], now: Callable[[], datetime]) -> None:
+        """Ask for the vitals, and what time it is by the worker, whenever metrics are scraped."""
+        self.registry.register(_Asked(vitals, now))
 
     def render(self) -> bytes:
         """Write everything as Prometheus reads it."""
@@ -97,8 +97,9 @@ class Metrics:
 class _Asked(Collector):
     """Turns vitals into metrics."""
 
-    def __init__(self, vitals: Callable[[], Vitals]) -> None:
+    def __init__(self, vitals: Callable[[], Vitals], now: Callable[[], datetime]) -> None:
         self._vitals = vitals
+        self._now = now
 
     def collect(self) -> Iterable[Metric]:
         vitals = self._vitals()
@@ -155,23 +156,26 @@ class _Asked(Collector):
         yield _gauge(
             "oldest_unpublished_seconds",
             "Age of the oldest announcement that waits.",
-            _age_seconds(outlook.oldest_unpublished),
+            self._age_seconds(outlook.oldest_unpublished),
         )
         yield _gauge(
-            "clock_lag_seconds", "How late the clock is.", _age_seconds(outlook.oldest_due)
+            "clock_lag_seconds", "How late the clock is.", self._age_seconds(outlook.oldest_due)
         )
         waiting = outlook.periods_waiting_to_close
         yield _gauge("periods_waiting_to_close", "Periods that should be closed.", waiting)
         yield _gauge(
             "oldest_period_waiting_seconds",
             "How long the oldest of them has waited.",
-            _age_seconds(outlook.oldest_waiting_to_close),
+            self._age_seconds(outlook.oldest_waiting_to_close),
         )
         yield _gauge("dead_letters_open", "Dead letters to look at.", outlook.dead_letters_open)
         violations = GaugeMetricFamily(f"{PREFIX}violations", "Broken rules of the ledger.")
         if vitals.violations is not None:
             violations.add_metric((), vitals.violations)
         yield violations
+
+    def _age_seconds(self, since: datetime | None) -> float:
+        return 0.0 if since is None else max(0.0, (self._now() - since).total_seconds())
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:
@@ -187,7 +191,3 @@ def _gauges(name: str, meaning: str, label: str, values: Mapping[str, float]) ->
 
 def _counter(name: str, meaning: str, value: float) -> Metric:
     return CounterMetricFamily(f"{PREFIX}{name}", meaning, value=value)
-
-
-def _age_seconds(since: datetime | None) -> float:
-    return 0.0 if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())

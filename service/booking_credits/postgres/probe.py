@@ -15,6 +15,7 @@ from booking_credits.postgres.pool import WORKER_ROLE
 from booking_credits.postgres.sql import load_queries
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from booking_credits.postgres.audit import Violation
@@ -41,10 +42,14 @@ class Outlook:
 class DatabaseProbe:
     """Asks a database how it is."""
 
-    def __init__(self, dsn: str, *, shards: int) -> None:
-        """Ask a database with so many shards; nothing is connected before the first question."""
+    def __init__(self, dsn: str, *, shards: int, now: Callable[[], datetime]) -> None:
+        """Ask a database with so many shards; nothing is connected before the first question.
+
+        `now` tells the time by which the worker's clock goes.
+        """
         self._dsn = dsn
         self._shards = shards
+        self._now = now
         self._session: asyncpg.Connection[Any] | None = None
 
     async def look(self) -> Outlook:
@@ -52,7 +57,7 @@ class DatabaseProbe:
         try:
             if self._session is None:
                 self._session = await self._connect(_TIMEOUT_SECONDS)
-            row = await self._session.fetchrow(_SQL["look"], self._shards)
+            row = await self._session.fetchrow(_SQL["look"], self._shards, self._now())
         except BaseException:
             self.close()
             raise

@@ -1,7 +1,7 @@
 -- How the database is.
 
 -- name: look
--- What waits. $1 how many shards there are. Letters are counted up to a number that says enough.
+-- What waits. $1 how many shards there are, $2 the present. Letters are counted up to a number that says enough.
 select
     (
         select min(first.recorded_at)
@@ -18,10 +18,10 @@ select
     (select min(due_at) from due) as oldest_due,
     (
         select count(*) from (
-            select from closings where closes_at <= now() limit 10000
+            select from closings where closes_at <= $2 limit 10000
         ) as waiting
     ) as periods_waiting_to_close,
-    (select min(closes_at) from closings where closes_at <= now()) as oldest_waiting_to_close,
+    (select min(closes_at) from closings where closes_at <= $2) as oldest_waiting_to_close,
     (
         select count(*) from (
             select from dead_letters as d
