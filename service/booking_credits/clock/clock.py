@@ -8,6 +8,7 @@ rows are deleted under the account's lock, which is the lock they were written u
 from __future__ import annotations
 
 import asyncio
+import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -49,9 +50,11 @@ class Clock:
         posted: Callable[[Posted], None],
         topics: Sequence[str] = (),
         poll_seconds: float = 0.2,
-        page_size: int = 500,
+        page_size: int = 50,
     ) -> None:
         """Look every `poll_seconds`, and post at most `page_size` instants a transaction.
+
+        After each it rests for as long as that took, for what arrives meanwhile.
 
         No period is closed before all of `topics` have been read past the instant for it.
         """
@@ -112,8 +115,7 @@ class Clock:
         failures = 0
         while True:
             try:
-                while await self.post_due() or await self.close_periods():
-                    pass
+                await self._post_all()
             except Exception as error:  # noqa: BLE001 - whatever it is, what is due must be posted
                 delay = retry_delay_seconds(failures)
                 failures += 1
@@ -124,6 +126,13 @@ class Clock:
             else:
                 failures = 0
                 await asyncio.sleep(self._poll_seconds)
+
+    async def _post_all(self) -> None:
+        """Post and close until nothing is left, and leave as much time to what arrives."""
+        began_at = time.monotonic()
+        while await self.post_due() or await self.close_periods():
+            await asyncio.sleep(time.monotonic() - began_at)
+            began_at = time.monotonic()
 
 
 def tick(account_id: str, due_at: datetime, recorded_at: datetime) -> Arrival:
