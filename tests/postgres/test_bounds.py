@@ -1,5 +1,6 @@
 """Bounds: what a posting reads grows with what changes, not with the lines that are open."""
 
+import gc
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -7,6 +8,7 @@ from functools import partial
 import pytest
 
 from booking_credits.app import reader_by
+from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.facts import BookingRevised, Fact
 from booking_credits.outbox.rendering import render
 from booking_credits.postgres.pool import open_pool
@@ -52,6 +54,21 @@ async def test_rows_read_do_not_grow_with_open_lines(database: str) -> None:
 
     assert few.keys() == many.keys()
     assert [] == [act for act, rows in many.items() if rows > few[act] * 1.1 or rows > 1_000]
+
+
+async def test_a_posting_leaves_nothing_to_the_collector(database: str) -> None:
+    """What was read for a posting is let go of with it, also where the ledger asked for more."""
+    pool = await open_pool(database, application_name="test", max_size=2)
+    gc.disable()
+    try:
+        poster = Poster(pool, a_book(), read_fact=reader_by(a_book()), render=render)
+        await _rows_read(poster, "tidy", open_lines=100)
+        records = [thing for thing in gc.get_objects() if isinstance(thing, AccountRecord)]
+    finally:
+        gc.enable()
+        await pool.close()
+
+    assert [] == [record for record in records if record.account_id == "tidy"]
 
 
 async def _rows_read(poster: Poster, account_id: str, *, open_lines: int) -> dict[str, int]:

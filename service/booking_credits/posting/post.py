@@ -275,7 +275,8 @@ class _Part:
             outcome = settle(record, fact, is_answered=arrival.is_answered)
             rendered = self._render(arrival, outcome, record.grants)
         except NotLoaded as missing:
-            return missing
+            # Its frames would hold what this batch read until the collector finds them.
+            return missing.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - one fact's failure must not be its neighbours'
             self._refuse(arrival, "unpostable", type(error).__name__)
             return None
