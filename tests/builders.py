@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
+from booking_credits.ledger.allotments import Allotment, OpeningBalance, StandingAllotment
 from booking_credits.ledger.facts import (
     AccountDescribed,
-    Allotment,
     BookingRevised,
     BookingStarted,
     Correction,
@@ -24,14 +24,13 @@ from booking_credits.ledger.facts import (
     GrantRemoved,
     Line,
     Money,
-    OpeningBalance,
     PackApproved,
     PackPurchased,
+    PeriodClosed,
     PlanRenewed,
     Rollover,
     Scope,
     Span,
-    StandingAllotment,
     TimePassed,
 )
 from booking_credits.ledger.outcomes import Outcome
@@ -351,6 +350,12 @@ def a_standing_allotment(
 def time_passed(instant: datetime | str) -> TimePassed:
     """Let the account's present be an instant."""
     return TimePassed(_instant(instant))
+
+
+def a_closing(ends: datetime | str) -> PeriodClosed:
+    """Close the period that ends at an instant, three days later."""
+    ends_at = _instant(ends)
+    return PeriodClosed((ends_at - timedelta(days=1)).date(), ends_at, ends_at + timedelta(days=3))
 
 
 def a_record(*facts: Fact, book: PolicyBook | None = None) -> AccountRecord:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from booking_credits.inbox.reading import read_fact, read_record
+from booking_credits.ledger.allotments import Allotment, StandingAllotment
 from booking_credits.ledger.facts import (
     AccountDescribed,
-    Allotment,
     BookingRevised,
     BookingStarted,
     Correction,
@@ -26,7 +26,6 @@ from booking_credits.ledger.facts import (
     PlanRenewed,
     Scope,
     Span,
-    StandingAllotment,
     TimePassed,
 )
 from booking_credits.ledger.policies import Unit

@@ -10,20 +10,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from booking_credits.ledger.allotments import Allotment, OpeningBalance, StandingAllotment
 from booking_credits.ledger.facts import (
     AccountDescribed,
-    Allotment,
     CreditsGranted,
     Fact,
     Fallback,
     Line,
-    OpeningBalance,
     PackPurchased,
     PlanRenewed,
     Rollover,
     Scope,
     Span,
-    StandingAllotment,
 )
 from booking_credits.ledger.grants import plan_grant_id
 from booking_credits.ledger.policies import PolicyBook
@@ -34,6 +32,7 @@ from builders import (
     a_book,
     a_booking,
     a_cancellation,
+    a_closing,
     a_grant,
     a_line,
     a_pack,
@@ -123,6 +122,11 @@ books = st.sampled_from(BOOKS)
 # Acts happen before the services, between them and after them.
 _instants = st.integers(-6, PLACES + 6).map(lambda place: FIRST_START + place * GRID)
 _starts = st.integers(0, PLACES - 1).map(lambda place: FIRST_START + place * GRID)
+_closings: st.SearchStrategy[set[datetime]] = st.builds(set) | st.sets(
+    st.integers(0, PLACES + 1).map(lambda place: FIRST_START + place * GRID),
+    min_size=1,
+    max_size=3,
+)
 _ends = st.integers(3, PLACES + 6).map(lambda place: FIRST_START + place * GRID)
 _days = st.integers(-1, 4).map(lambda day: FIRST_DAY + timedelta(days=day))
 _quantities = st.sampled_from((3, 5, 8, 8, 13, 20, 1, None))
@@ -377,18 +381,28 @@ def _units_of(facts: list[Fact]) -> dict[str, str]:
 
 @st.composite
 def _ahead(draw: st.DrawFn) -> list[Fact]:
-    """Book into a period that begins within these days for an allotment, and think better of it."""
+    """Book into a period that begins within these days for an allotment, and think better of it.
+
+    At times the clock gets there, and a renewal takes the place of what was allotted.
+    """
+    allotment = replace(draw(_standing_allotment("allowance")), plan_line=("ahead", "base"))
     account = an_account(
         since="2026-03-01",
         anchor="2026-01-05",
         policy=draw(st.sampled_from(("coins", "tenant", "packs"))),
-        allotments=[draw(_standing_allotment("allowance"))],
+        allotments=[allotment],
         occurred=draw(_instants),
     )
     lines = [draw(_lines(number)) for number in (1, 2)]
-    made = a_booking("ahead", *lines, occurred=FIRST_START - GRID)
-    called_off = a_cancellation("ahead", occurred=FIRST_START - GRID)
-    return [account, made, *draw(st.sampled_from(([], [called_off], [called_off])))]
+    facts: list[Fact] = [account, a_booking("ahead", *lines, occurred=FIRST_START - GRID)]
+    if draw(st.booleans()):
+        facts.append(a_cancellation("ahead", occurred=FIRST_START - GRID))
+    if draw(st.booleans()):
+        facts.append(time_passed("2026-03-05 06:00"))
+    if draw(st.booleans()):
+        renewed = draw(_allotments("base", allotment.unit))
+        facts.append(a_renewal(renewed, plan="ahead", period="2026-03-05"))
+    return facts
 
 
 @st.composite
@@ -410,4 +424,5 @@ def histories(draw: st.DrawFn) -> list[Fact]:
         facts.append(draw(_descriptions()))
     instants: set[datetime] = draw(st.sets(_instants, max_size=4))
     facts += [time_passed(instant) for instant in sorted(instants)]
+    facts += [a_closing(instant) for instant in sorted(draw(_closings))]
     return draw(st.permutations(facts))

@@ -19,10 +19,12 @@ from booking_credits.ledger.needs import (
     LinesWithin,
     Need,
     NotLoaded,
+    OpenLinesBefore,
     TakersBelow,
     WantingAbove,
 )
 from booking_credits.ledger.outcomes import Outcome
+from booking_credits.ledger.postings import PostedAround, Postings
 from booking_credits.ledger.settlement import settle
 from booking_credits.ledger.subjects import ACCOUNT_SUBJECT
 
@@ -44,6 +46,7 @@ class Loader:
         for subject in store.monthly:
             self.record.put_facts(subject, store.facts_of(subject))
         self.record.put_facts(ACCOUNT_SUBJECT, store.facts_of(ACCOUNT_SUBJECT))
+        self.record.closed_through = store.closed_through
         self._bookings: set[str] = set()
 
     def post(self, fact: Fact) -> Outcome | None:
@@ -80,6 +83,10 @@ class Loader:
             self._load_ending_after(need)
         elif isinstance(need, LinesWithin):
             self._load_lines(need)
+        elif isinstance(need, OpenLinesBefore):
+            self._load_open_lines(need)
+        elif isinstance(need, PostedAround):
+            self._load_postings()
         elif isinstance(need, DueBy):
             self._load_due(need)
         else:
@@ -90,7 +97,7 @@ class Loader:
             charge
             for charge in self._ranked()
             if need.above < charge.rank < need.rank
-            and any(take.grant_id == need.grant_id for take in charge.coverage.takes)
+            and any(take.grant_id == need.grant_id for take in charge.loose)
         ][-self.chunk :]
         self._load_bookings(takers)
         lowest = takers[0].rank if len(takers) == self.chunk else need.above
@@ -102,10 +109,7 @@ class Loader:
             for charge in self._ranked()
             if charge.rank > need.rank
             and need.grant.is_valid_at(charge.line.starts_at)
-            and (
-                charge.short
-                or any(take.grant_id not in need.better_ids for take in charge.coverage.takes)
-            )
+            and (charge.short or any(take.grant_id not in need.better_ids for take in charge.loose))
         ][: self.chunk]
         self._load_bookings(wanting)
         within = self.record.reach.wanting_within
@@ -141,6 +145,21 @@ class Loader:
         low = last if last == need.to_at else last + timedelta(microseconds=1)
         self.record.reach.lines_up_to[need.from_at, need.to_at] = low
 
+    def _load_open_lines(self, need: OpenLinesBefore) -> None:
+        is_open = (c for c in self.store.charges.values() if c.closed is None)
+        self._load_bookings([c for c in is_open if c.line.starts_at < need.instant])
+        self.record.reach.open_before = need.instant
+
+    def _load_postings(self) -> None:
+        """Load all that was posted, which is more than a statement asks for."""
+        postings, stored = Postings(whole=True), self.store.postings
+        known = self.record.postings
+        postings.outcomes = [*stored.outcomes, *known.outcomes]
+        postings.closed_fact = known.closed_fact or stored.closed_fact
+        self._load_grants(self.store.grants)
+        self.record.gone = self.store.gone | self.record.gone
+        self.record.postings = postings
+
     def _load_due(self, need: DueBy) -> None:
         charges = self.store.charges.values()
         self._load_bookings([c for c in charges if c.due_at and c.due_at <= need.instant])
@@ -153,6 +172,8 @@ class Loader:
 
     def _load_everything(self) -> None:
         self._load_bookings(list(self.store.charges.values()))
+        for booking_id, _ in self.store.closed:
+            self._load_booking(booking_id)
         self._load_grants(self.store.grants)
         for subject, facts in self.store.facts.items():
             if subject not in self.record.facts:
@@ -174,6 +195,7 @@ class Loader:
         owing = {key for key in self.store.obligations if key[0] == booking_id}
         for key in owing:
             self.record.obligations[key] = self.store.obligations[key]
+        self.record.put_closed(c for k, c in self.store.closed.items() if k[0] == booking_id)
         for key in self.store.lines.get(booking_id, ()):
             self._load_charge(key)
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from booking_credits.ledger.burn_order import burn_key
 from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.facts import AccountDescribed, GrantFact, Rollover, Scope, Span
-from booking_credits.ledger.grants import Grant, burn_key, grants_of
+from booking_credits.ledger.grants import Grant, grants_of
 from booking_credits.ledger.policies import GrantOrder
 from builders import (
     ANYWHERE,

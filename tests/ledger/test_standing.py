@@ -5,15 +5,9 @@ from dataclasses import replace
 import pytest
 
 from booking_credits.ledger.account import AccountRecord
+from booking_credits.ledger.allotments import OpeningBalance
 from booking_credits.ledger.announcements import RequestRejected
-from booking_credits.ledger.facts import (
-    AccountDescribed,
-    Cycle,
-    Fact,
-    OpeningBalance,
-    Rollover,
-    Span,
-)
+from booking_credits.ledger.facts import AccountDescribed, Cycle, Fact, Rollover, Span
 from booking_credits.ledger.policies import Rhythm
 from builders import (
     ACCOUNT,

@@ -84,7 +84,8 @@ def test_statements_follow_one_another(book: PolicyBook, facts: list[Fact]) -> N
     record = AccountRecord(ACCOUNT, book)
     closes: dict[str, int] = {}
     open_from = at("2026-03-01 00:00")
-    for number, fact in enumerate([*facts, *_passing(facts)]):
+    told: list[Fact] = [fact for fact in facts if not isinstance(fact, PeriodClosed)]
+    for number, fact in enumerate([*told, *_passing(told)]):
         post(record, [fact])
         if number % 4 == 3:
             closing = closing_of(record.timeline, open_from)

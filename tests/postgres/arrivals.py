@@ -10,11 +10,12 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from booking_credits.clock.clock import tick
+from booking_credits.clock.clock import close, tick
 from booking_credits.inbox.reading import read_fact, read_record
+from booking_credits.ledger.allotments import Allotment, StandingAllotment
+from booking_credits.ledger.closing import Closing
 from booking_credits.ledger.facts import (
     AccountDescribed,
-    Allotment,
     BookingRevised,
     BookingStarted,
     CreditsGranted,
@@ -28,7 +29,6 @@ from booking_credits.ledger.facts import (
     PeriodClosed,
     PlanRenewed,
     Scope,
-    StandingAllotment,
     TimePassed,
 )
 from booking_credits.ledger.policies import PolicyBook
@@ -55,6 +55,9 @@ def arrival(
     """Let a fact of an account arrive; the same fact comes by the same event unless it is named."""
     if isinstance(fact, TimePassed):
         return tick(account_id, fact.occurred_at, recorded_at)
+    if isinstance(fact, PeriodClosed):
+        closing = Closing(fact.ends_at, fact.period_start, fact.ends_at, fact.occurred_at)
+        return close(account_id, closing, recorded_at)
     origin = record_of(fact, account_id, event_id=event_id)
     made = read_record(origin, a_book(), recorded_at)
     assert isinstance(made, Arrival), made

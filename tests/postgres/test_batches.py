@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from booking_credits.inbox.reading import read_fact
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
+from booking_credits.ledger.closing import said_of
 from booking_credits.ledger.facts import BookingRevised, BookingStarted, Fact
 from booking_credits.ledger.outcomes import Outcome
 from booking_credits.ledger.policies import PolicyBook
@@ -161,14 +162,18 @@ def _rows_of(record: AccountRecord, settled: list[Settled]) -> dict[str, list[tu
                 charge.due_at,
                 [[take.grant_id, take.quantity] for take in charge.coverage.takes],
                 "{}/{}".format(*charge.coverage.uncovered),
+                None
+                if charge.closed is None
+                else [[take.grant_id, take.quantity] for take in charge.kept],
             )
             for key, charge in sorted(record.charges.items())
         ],
         "takes": sorted(
             (take.grant_id, charge.rank)
             for charge in record.charges.values()
-            for take in charge.coverage.takes
+            for take in charge.loose
         ),
+        "closed_lines": [(*key, said_of(closed)) for key, closed in sorted(record.closed.items())],
         "grants": [
             (
                 i,
@@ -203,7 +208,10 @@ async def _stored(
         " booking_id, line_no, effective_at from entries where account_id = $1 order by entry_no",
         "announcements": "select sequence, part, type, event_id, payload from announcements"
         " where account_id = $1 order by sequence, part",
-        "charges": "select booking_id, line_no, rank, drawn, due_at, takes, uncovered from charges"
+        "charges": "select booking_id, line_no, rank, drawn, due_at, takes, uncovered,"
+        " closed from charges"
+        ' where account_id = $1 order by booking_id collate "C", line_no',
+        "closed_lines": "select booking_id, line_no, said from closed_lines"
         ' where account_id = $1 order by booking_id collate "C", line_no',
         "takes": "select grant_id, rank from takes where account_id = $1",
         "grants": "select grant_id, quantity, available, held, drawn, expired from grants"
@@ -216,7 +224,11 @@ async def _stored(
         for table, query in queries.items()
     }
     stored["announcements"] = [(*row[:4], json.loads(row[4])) for row in stored["announcements"]]
-    stored["charges"] = [(*row[:5], json.loads(row[5]), row[6]) for row in stored["charges"]]
+    stored["charges"] = [
+        (*row[:5], json.loads(row[5]), row[6], row[7] and json.loads(row[7]))
+        for row in stored["charges"]
+    ]
+    stored["closed_lines"] = [(*row[:2], json.loads(row[2])) for row in stored["closed_lines"]]
     stored["takes"].sort()
     stored["obligations"].sort()
     return stored

@@ -15,6 +15,7 @@ from postgres.arrivals import post
 # Each with a column of it.
 APPEND_ONLY = {
     "announcements": "account_id",
+    "closed_lines": "account_id",
     "dead_letter_actions": "action_no",
     "entries": "account_id",
     "facts": "account_id",
@@ -152,12 +153,11 @@ BREACHES = {
     "answers_are_known": "insert into facts values"
     " ('new', 1, 's', 't', 's', 'e', now(), now(), '{}', 'x', 'perhaps')",
     "buckets_sum_to_granted": "update grants set available = available + 1",
-    "no_bucket_is_negative": "update grants set available = available - 1, held = held - 1,"
-    " drawn = drawn + 2",
-    "finite_grants_are_granted_whole": "update grants set granted = granted + 1, drawn = drawn + 1",
+    "no_bucket_is_negative": "update grants set available = available - 1, expired = expired + 1",
+    "finite_grants_are_granted_whole": "update grants set granted = granted - 1, drawn = drawn - 1",
     "gone_grants_are_pending": "update grants set gone = true",
     "pending_grants_are_not_issued": "update grants set pending = true",
-    "rolled_within_the_cap": "update grants set rolled = 1",
+    "only_caps_are_rolled": "update grants set rolled = 1",
     "only_what_was_removed_is": "update grants set drawn = drawn - 1, removed = 1",
     "periods_close_after_their_end": "insert into closings values"
     " ('new', now(), '2026-03-01', now(), now())",

@@ -13,9 +13,10 @@ from typing import Any, Final, TypeAlias
 
 from pydantic_core import from_json
 
+from booking_credits.ledger.allotments import Allotment, OpeningBalance, StandingAllotment
+from booking_credits.ledger.closing import closed_line_from
 from booking_credits.ledger.facts import (
     AccountDescribed,
-    Allotment,
     BookingRevised,
     BookingStarted,
     Correction,
@@ -24,7 +25,6 @@ from booking_credits.ledger.facts import (
     GrantRemoved,
     Line,
     Money,
-    OpeningBalance,
     PackApproved,
     PackPurchased,
     PeriodClosed,
@@ -32,7 +32,6 @@ from booking_credits.ledger.facts import (
     Rollover,
     Scope,
     Span,
-    StandingAllotment,
     TimePassed,
 )
 from booking_credits.ledger.policies import PolicyBook, Unit
@@ -308,7 +307,8 @@ def _time(data: Data, occurred_at: datetime, _book: PolicyBook) -> TimePassed:
 
 def _closing(data: Data, occurred_at: datetime, _book: PolicyBook) -> PeriodClosed:
     period_start = date.fromisoformat(data["period_start"])
-    return PeriodClosed(period_start, _instant(data["ends_at"]), occurred_at)
+    lines = tuple(closed_line_from(said) for said in data.get("lines", ()))
+    return PeriodClosed(period_start, _instant(data["ends_at"]), occurred_at, lines)
 
 
 def _instant_or_none(text: str | None) -> datetime | None:

@@ -8,19 +8,22 @@ loads it and asks again.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from booking_credits.ledger.buckets import Buckets
+from booking_credits.ledger.burn_order import burn_key
 from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.charges import FIRST_RANK, LAST_RANK
-from booking_credits.ledger.facts import AccountDescribed, CreditsGranted
-from booking_credits.ledger.grants import OPEN_END, burn_key
+from booking_credits.ledger.facts import AccountDescribed, CreditsGranted, PeriodClosed
+from booking_credits.ledger.grants import OPEN_END
 from booking_credits.ledger.needs import (
     DueBy,
     Everything,
     GrantsEndingAfter,
     LinesWithin,
     NotLoaded,
+    OpenLinesBefore,
     Reach,
     TakersBelow,
     WantingAbove,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from booking_credits.ledger.announcements import Obligation
     from booking_credits.ledger.charges import Charge, LineKey, Rank
+    from booking_credits.ledger.closing import ClosedLine
     from booking_credits.ledger.entries import GrantRecord
     from booking_credits.ledger.facts import Fact
     from booking_credits.ledger.grants import Grant
@@ -60,12 +64,15 @@ class AccountRecord:
         self.monthly: tuple[str, ...] = ()
         self.charges: dict[LineKey, Charge] = {}
         self.lines: dict[str, tuple[LineKey, ...]] = {}
+        self.closed: dict[LineKey, ClosedLine] = {}
+        self.closed_through: datetime | None = None
         self.obligations: dict[LineKey, tuple[Obligation, ...]] = {}
         self.balances: dict[str, Buckets] = {}
         self.reach = Reach(whole=whole)
         self.postings = Postings(whole=whole)
         self._short: list[tuple[Rank, LineKey]] = []
         self._takers: dict[str, list[tuple[Rank, LineKey]]] = {}
+        self._closed_on: dict[str, set[LineKey]] = {}
         self._sorted_grants: dict[tuple[str, GrantOrder], list[Grant]] = {}
         self._standing: tuple[StandingGrant, ...] | None = None
 
@@ -89,6 +96,7 @@ class AccountRecord:
         self.put_grants(outcome.grants.values())
         self._drop_grants(outcome)
         self._keep_standing(fact)
+        self._keep_closed(fact)
         self.obligations.update(outcome.obligations)
         self.balances.update(outcome.balances)
         self.postings.add(outcome)
@@ -105,6 +113,19 @@ class AccountRecord:
         if fact.subject == ACCOUNT_SUBJECT or fact.subject in self.monthly:
             self._standing = None
 
+    def _keep_closed(self, fact: Fact) -> None:
+        if isinstance(fact, PeriodClosed):
+            self.put_closed(fact.lines or ())
+            self.closed_through = max(fact.ends_at, self.closed_through or fact.ends_at)
+
+    def put_closed(self, lines: Iterable[ClosedLine]) -> None:
+        """Set lines as they stood when they were closed."""
+        for line in lines:
+            key = line.booking_id, line.line.line_no
+            self.closed[key] = line
+            for grant_id, _ in line.takes:
+                self._closed_on.setdefault(grant_id, set()).add(key)
+
     def put_facts(self, subject: str, facts: Iterable[Fact]) -> None:
         """Set the facts on record of a subject."""
         self.facts[subject] = tuple(facts)
@@ -120,7 +141,7 @@ class AccountRecord:
         if before is not None:
             if before.short:
                 _drop(self._short, (before.rank, key))
-            for take in before.coverage.takes:
+            for take in before.loose:
                 _drop(self._takers[take.grant_id], (before.rank, key))
         keys = self.lines.get(key[0], ())
         if charge is None:
@@ -131,7 +152,7 @@ class AccountRecord:
             self.lines[key[0]] = tuple(sorted((*keys, key)))
         if charge.short:
             insort(self._short, (charge.rank, key))
-        for take in charge.coverage.takes:
+        for take in charge.loose:
             insort(self._takers.setdefault(take.grant_id, []), (charge.rank, key))
 
     def put_grants(self, records: Iterable[GrantRecord]) -> None:
@@ -178,6 +199,23 @@ class AccountRecord:
         if not self.reach.whole:
             raise NotLoaded(Everything())
 
+    def closed_on(self, grant_id: str) -> set[LineKey]:
+        """Return the closed lines that took from a grant when they were closed."""
+        return self._closed_on.get(grant_id, set())
+
+    def require_closed(self, from_at: datetime) -> None:
+        """Ask for the closed lines that start from an instant on, if there can be any."""
+        if self.closed_through is not None and from_at < self.closed_through:
+            self.require_all()
+
+    def open_lines_before(self, instant: datetime) -> list[Charge]:
+        """Return the charges that start before an instant and are not closed, in their order."""
+        before = self.reach.open_before
+        if not self.reach.whole and (before is None or before < instant):
+            raise NotLoaded(OpenLinesBefore(instant))
+        charges = (c for c in self.charges.values() if c.closed is None)
+        return sorted((c for c in charges if c.line.starts_at < instant), key=attrgetter("rank"))
+
     def due_by(self, instant: datetime, last_end: datetime) -> tuple[list[LineKey], list[str]]:
         """Return the charges that time changes, and the grants that end, by an instant."""
         through = self.reach.due_through
@@ -192,7 +230,7 @@ class AccountRecord:
         return sorted(keys), sorted(ended)
 
     def last_taker(self, grant_id: str, above: Rank, skip: Container[LineKey]) -> Charge | None:
-        """Return the last charge in rank, above a rank, that takes from a grant."""
+        """Return the last charge in rank, above a rank, that may have to give way in a grant."""
         low = self._takers_reach(grant_id, above)
         for rank, key in reversed(self._takers.get(grant_id, [])):
             if rank <= above or rank < low:
@@ -204,7 +242,7 @@ class AccountRecord:
         return None
 
     def takers(self, grant_id: str) -> list[Charge]:
-        """Return every charge that takes from a grant, in rank."""
+        """Return every charge that takes from a grant and may have to give way, in rank."""
         low = self._takers_reach(grant_id, FIRST_RANK)
         if low > FIRST_RANK:
             raise NotLoaded(TakersBelow(grant_id, low, FIRST_RANK))
@@ -298,15 +336,6 @@ def _has_rest(record: GrantRecord) -> bool:
     """Say whether time can change where a rest lies; what was removed may yet be beyond a cap."""
     buckets = record.buckets
     return bool(buckets.available or (buckets.removed and record.grant.roll_cap is not None))
-
-
-def can_pay(grant: Grant, charge: Charge) -> bool:
-    """Say whether a grant may pay a charge, which has a cost in its unit."""
-    return (
-        charge.eligible
-        and grant.may_pay(charge.standing)
-        and any(unit == grant.unit and cost > 0 for unit, cost in charge.line.costs)
-    )
 
 
 def _drop(ranked: list[tuple[Rank, LineKey]], item: tuple[Rank, LineKey]) -> None:

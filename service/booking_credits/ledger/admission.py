@@ -20,7 +20,8 @@ from booking_credits.ledger.facts import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from booking_credits.ledger.facts import Allotment, Fact
+    from booking_credits.ledger.allotments import Allotment
+    from booking_credits.ledger.facts import Fact
 
 Admission: TypeAlias = Literal[
     "accepted", "duplicate", "revision_conflict", "grant_conflict", "renewal_conflict"
@@ -59,8 +60,13 @@ def _admit_grant(
 
 
 def _reaches(known: Fact, fact: TimePassed | PeriodClosed) -> bool:
-    """Say whether what passed or was closed before goes as far."""
+    """Say whether what passed or was closed before goes as far.
+
+    A closing that lists its lines is told again, in whatever order.
+    """
     if isinstance(fact, PeriodClosed):
+        if fact.lines is not None:
+            return isinstance(known, PeriodClosed) and known.ends_at == fact.ends_at
         return isinstance(known, PeriodClosed) and known.ends_at >= fact.ends_at
     return known.occurred_at >= fact.occurred_at
 

@@ -34,6 +34,11 @@ class StandingLine:
     fallback: Fallback | None
     started_at: datetime | None
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """Booking and line number."""
+        return self.booking_id, self.line.line_no
+
 
 @dataclass(frozen=True, slots=True)
 class _Held:

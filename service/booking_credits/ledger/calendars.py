@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from booking_credits.ledger.facts import AccountDescribed, Cycle, Span, StandingAllotment
+    from booking_credits.ledger.allotments import StandingAllotment
+    from booking_credits.ledger.facts import AccountDescribed, Cycle, Span
     from booking_credits.ledger.policies import Policy, PolicyBook
 
 MONTHS_IN_CYCLE: dict[Cycle, int] = {"month": 1, "quarter": 3, "year": 12}

@@ -42,6 +42,8 @@ class Coverage:
     uncovered: Fraction
 
 
+UNPAID = Coverage((), WHOLE)
+
 # Whether credits may pay a line at all, and how they do.
 Paid: TypeAlias = tuple[bool, Coverage]
 
@@ -51,6 +53,7 @@ class Charge:
     """A charge with its coverage.
 
     `drawn` says that its takes are drawn, `due_at` is the next instant at which time changes it.
+    `closed` are, once the line has been closed, those of its takes that it keeps.
     """
 
     standing: StandingLine
@@ -59,11 +62,12 @@ class Charge:
     coverage: Coverage
     drawn: bool
     due_at: datetime | None
+    closed: tuple[Take, ...] | None = None
 
     @property
     def key(self) -> LineKey:
         """Booking and line number."""
-        return self.standing.booking_id, self.standing.line.line_no
+        return self.standing.key
 
     @property
     def line(self) -> Line:
@@ -74,6 +78,32 @@ class Charge:
     def short(self) -> bool:
         """Whether credits may pay the line and leave a part of it uncovered."""
         return self.eligible and self.coverage.uncovered[0] > 0
+
+    @property
+    def kept(self) -> tuple[Take, ...]:
+        """Those of its takes that no other line can have."""
+        return self.closed or ()
+
+    @property
+    def loose(self) -> tuple[Take, ...]:
+        """Those of its takes for which it may have to give way."""
+        if not self.closed:
+            return self.coverage.takes
+        kept = {take.grant_id: take.quantity for take in self.closed}
+        rests = (
+            Take(take.grant_id, take.quantity - kept.get(take.grant_id, 0))
+            for take in self.coverage.takes
+        )
+        return tuple(take for take in rests if take.quantity)
+
+
+def can_pay(grant: Grant, charge: Charge) -> bool:
+    """Say whether a grant may pay a charge, which has a cost in its unit."""
+    return (
+        charge.eligible
+        and grant.may_pay(charge.standing)
+        and any(unit == grant.unit and cost > 0 for unit, cost in charge.line.costs)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +142,16 @@ def pay(
     units: Iterable[str],
     grants_in: Callable[[str], Sequence[Grant]],
     draw: Callable[[Grant, int], int],
+    kept: Coverage = UNPAID,
 ) -> Coverage:
-    """Pay a line from the grants of each unit in turn, those that may.
+    """Pay what is left of a line from the grants of each unit in turn, those that may.
 
     `draw` takes up to a quantity from a grant and returns what it took. A take of q out of a
     cost of c pays q/c of the line; what a unit leaves is rounded up once to the next one's step.
     """
-    takes: list[Take] = []
-    left = WHOLE
-    for unit in units:
+    takes = {take.grant_id: take.quantity for take in kept.takes}
+    left = kept.uncovered
+    for unit in units if left != NOTHING else ():
         grants = grants_in(unit)
         if not grants:
             continue
@@ -128,15 +159,15 @@ def pay(
         need = before = needed(cost, left)
         for grant in grants:
             if taken := draw(grant, need):
-                takes.append(Take(grant.grant_id, taken))
+                takes[grant.grant_id] = takes.get(grant.grant_id, 0) + taken
                 need -= taken
                 if need == 0:
                     break
         if need != before:
-            left = _less(left, before - need, cost)
+            left = less_taken(left, before - need, cost)
             if left == NOTHING:
                 break
-    return Coverage(tuple(takes), left)
+    return Coverage(tuple(Take(grant_id, taken) for grant_id, taken in takes.items()), left)
 
 
 def needed(cost: int, left: Fraction) -> int:
@@ -144,7 +175,7 @@ def needed(cost: int, left: Fraction) -> int:
     return -(-cost * left[0] // left[1])
 
 
-def _less(left: Fraction, taken: int, cost: int) -> Fraction:
+def less_taken(left: Fraction, taken: int, cost: int) -> Fraction:
     """Subtract taken/cost from a fraction, in lowest terms and never below nothing."""
     numerator = left[0] * cost - taken * left[1]
     if numerator <= 0:
@@ -154,24 +185,33 @@ def _less(left: Fraction, taken: int, cost: int) -> Fraction:
     return numerator // divisor, denominator // divisor
 
 
-def coverage_of(
+def coverage_of(  # noqa: PLR0913, PLR0917 - the account as a line sees it
     line: Line,
     policy: Policy,
     timeline: Timeline,
     grants_in: Callable[[str], Sequence[Grant]],
     draw: Callable[[Grant, int], int],
+    kept: Coverage = UNPAID,
 ) -> Paid:
-    """Return whether credits may pay the line, and how they do; a line that costs 0 is covered."""
-    if not policy.admits(line):
-        return False, Coverage((), WHOLE)
+    """Return whether credits may pay the line, and how they do; a line that costs 0 is covered.
+
+    What a closed line has kept goes on paying it.
+    """
+    if not policy.admits(line) and not kept.takes:
+        return False, UNPAID
     units = timeline.book.units_in_order(policy, line.costs)
     if not units:
         return True, Coverage((), NOTHING)
-    return True, pay(line, units, grants_in, draw)
+    return True, pay(line, units, grants_in, draw, kept)
 
 
-def charge_at(
-    standing: StandingLine, rank: Rank, paid: Paid, timeline: Timeline, present: datetime | None
+def charge_at(  # noqa: PLR0913, PLR0917 - what is known of a charge
+    standing: StandingLine,
+    rank: Rank,
+    paid: Paid,
+    timeline: Timeline,
+    present: datetime | None,
+    closed: tuple[Take, ...] | None = None,
 ) -> Charge:
     """Say what is drawn by the account's present, and what the charge waits for next."""
     eligible, coverage = paid
@@ -185,7 +225,7 @@ def charge_at(
     if eligible and coverage.uncovered[0] and not is_due(standing, policy, timeline, present):
         due_at = _due_at(line, policy, timeline)
         waits_for = due_at if waits_for is None else min(waits_for, due_at)
-    return Charge(standing, rank, eligible, coverage, drawn, waits_for)
+    return Charge(standing, rank, eligible, coverage, drawn, waits_for, closed)
 
 
 def _draws_at(standing: StandingLine, policy: Policy) -> datetime | None:

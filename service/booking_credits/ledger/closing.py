@@ -1,17 +1,31 @@
-"""Closing: which period of an account is closed next, and when."""
+"""Closing: which period of an account is closed next and when, and which lines with it."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from booking_credits.ledger.facts import Line, Money
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
+    from datetime import date
 
+    from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.calendars import Timeline
+    from booking_credits.ledger.facts import PeriodClosed
 
 _LAST_MOMENT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLine:
+    """A line as it stood when it was closed, with its takes: pairs of grant and steps."""
+
+    booking_id: str
+    line: Line
+    takes: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +43,58 @@ def closing_of(timeline: Timeline, open_from: datetime) -> Closing:
     period = timeline.period_at(open_from)
     grace = timedelta(hours=timeline.policy_at(period.end - _LAST_MOMENT).close_grace_hours)
     return Closing(open_from, period.start_date, period.end, period.end + grace)
+
+
+def lines_to_close(record: AccountRecord, fact: PeriodClosed) -> tuple[ClosedLine, ...]:
+    """List the lines that a fact closes, as they stand: all that it finds still open."""
+    return tuple(
+        ClosedLine(
+            charge.standing.booking_id,
+            charge.line,
+            tuple((take.grant_id, take.quantity) for take in charge.coverage.takes),
+        )
+        for charge in record.open_lines_before(fact.ends_at)
+    )
+
+
+def payload_of(fact: PeriodClosed) -> str:
+    """Write what a closing says, with the lines that it closes."""
+    said = [said_of(line) for line in fact.lines or ()]
+    period = {"period_start": str(fact.period_start), "ends_at": fact.ends_at.isoformat()}
+    return json.dumps({**period, "lines": said}, separators=(",", ":"))
+
+
+def said_of(closed: ClosedLine) -> dict[str, Any]:
+    """Write a closed line as what JSON can say; quantities are in steps."""
+    line, price = closed.line, closed.line.price
+    return {
+        "booking_id": closed.booking_id,
+        "line": line.line_no,
+        "starts_at": line.starts_at.isoformat(),
+        "ends_at": line.ends_at.isoformat(),
+        "resource": line.resource,
+        "location": line.location,
+        "product_group": line.product_group,
+        "costs": dict(line.costs),
+        "price": None if price is None else [price.amount_minor, price.currency],
+        "marks": [line.payable_by_credits, line.discounted, line.online_plan],
+        "takes": [[grant_id, quantity] for grant_id, quantity in closed.takes],
+    }
+
+
+def closed_line_from(said: dict[str, Any]) -> ClosedLine:
+    """Read a closed line from what `said_of` has written."""
+    price = said["price"]
+    line = Line(
+        said["line"],
+        datetime.fromisoformat(said["starts_at"]),
+        datetime.fromisoformat(said["ends_at"]),
+        said["resource"],
+        said["location"],
+        said["product_group"],
+        tuple(said["costs"].items()),
+        None if price is None else Money(*price),
+        *said["marks"],
+    )
+    takes = tuple((grant_id, quantity) for grant_id, quantity in said["takes"])
+    return ClosedLine(said["booking_id"], line, takes)

@@ -14,16 +14,25 @@ from typing import TYPE_CHECKING
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.bookings import standing_lines
 from booking_credits.ledger.buckets import Buckets
+from booking_credits.ledger.burn_order import burn_key
 from booking_credits.ledger.calendars import Timeline
-from booking_credits.ledger.charges import charge_at, coverage_of, owed_for, rank_of
+from booking_credits.ledger.charges import (
+    UNPAID,
+    charge_at,
+    coverage_of,
+    owed_for,
+    rank_of,
+)
 from booking_credits.ledger.entries import GrantRecord, split_rest
 from booking_credits.ledger.facts import (
     BOOKING_FACTS,
     GRANT_FACTS,
     AccountDescribed,
+    PeriodClosed,
     TimePassed,
 )
-from booking_credits.ledger.grants import burn_key, grants_of
+from booking_credits.ledger.grants import grants_of
+from booking_credits.ledger.kept_takes import kept_of
 from booking_credits.ledger.standing import grants_in_being, opening_grants, standing_grants
 
 if TYPE_CHECKING:
@@ -31,7 +40,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from booking_credits.ledger.bookings import StandingLine
-    from booking_credits.ledger.charges import Charge, LineKey, Owed
+    from booking_credits.ledger.charges import Charge, Coverage, LineKey, Owed
+    from booking_credits.ledger.closing import ClosedLine
     from booking_credits.ledger.facts import Fact
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.policies import Policy, PolicyBook
@@ -71,7 +81,13 @@ def cover(facts: Iterable[Fact], book: PolicyBook) -> Covered:
     ]
     starts = sorted({line.line.starts_at for line in standing})
     grants |= grants_in_being(standing_grants(every, timeline), grants, present, starts)
-    charges = _charges(standing, grants, timeline, present)
+    closed = {
+        (line.booking_id, line.line.line_no): line
+        for fact in every
+        if isinstance(fact, PeriodClosed)
+        for line in fact.lines or ()
+    }
+    charges = _charges(standing, grants, closed, timeline, present)
     owed = {key: owed_for(charge, timeline, present) for key, charge in charges.items()}
     return Covered(
         charges,
@@ -83,21 +99,36 @@ def cover(facts: Iterable[Fact], book: PolicyBook) -> Covered:
 def _charges(
     standing: Iterable[StandingLine],
     grants: dict[str, Grant],
+    closed: dict[LineKey, ClosedLine],
     timeline: Timeline,
     present: datetime | None,
 ) -> dict[LineKey, Charge]:
-    """Cover every line that stands, one after the other in the account's order."""
+    """Cover every line that stands, one after the other in the account's order.
+
+    What closed lines keep is taken out of the grants before.
+    """
     taken: Counter[str] = Counter()
     rolled: Counter[str] = Counter()
+    kept: dict[LineKey, Coverage] = {}
+    ranked = sorted(((rank_of(s, timeline), s) for s in standing), key=itemgetter(0))
+    for _, line in ranked:
+        if line.key in closed:
+            policy = timeline.policy_at(line.line.starts_at)
+            kept[line.key] = kept_of(closed[line.key], line.line, policy, grants.get)
+            for take in kept[line.key].takes:
+                taken[take.grant_id] += take.quantity
+                if grants[take.grant_id].rolls_over_to(line.line):
+                    rolled[take.grant_id] += take.quantity
 
     charges: dict[LineKey, Charge] = {}
-    for rank, line in sorted(((rank_of(s, timeline), s) for s in standing), key=itemgetter(0)):
+    for rank, line in ranked:
         policy = timeline.policy_at(line.line.starts_at)
         grants_in = _payers(grants.values(), line, policy)
         draw = _drawing(line, taken, rolled)
-        paid = coverage_of(line.line, policy, timeline, grants_in, draw)
-        charge = charge_at(line, rank, paid, timeline, present)
-        charges[charge.key] = charge
+        of_line = kept.get(line.key, UNPAID)
+        paid = coverage_of(line.line, policy, timeline, grants_in, draw, of_line)
+        keeps = of_line.takes if line.key in kept else None
+        charges[line.key] = charge_at(line, rank, paid, timeline, present, keeps)
     return charges
 
 

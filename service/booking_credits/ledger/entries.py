@@ -94,14 +94,15 @@ def split_rest(
     """Say where what no charge has taken lies; an unlimited grant has nothing of the kind.
 
     What was removed is gone first; then all expires but a cap, of which may be removed too.
+    Closed lines may keep more than there is by now: then nothing is left.
     """
-    rest = 0 if grant.issued is None else grant.issued - taken
+    rest = 0 if grant.issued is None else max(0, grant.issued - taken)
     removed = min(grant.removed, rest)
     usable = rest - removed
     if grant.roll_cap is not None and grant.has_rolled(present):
         before = grant.removed_before(grant.rolls_at)
         removed = min(before, rest)
-        within_cap = min(rest - removed, grant.roll_cap - rolled)
+        within_cap = max(0, min(rest - removed, grant.roll_cap - rolled))
         usable = within_cap - min(grant.removed - before, within_cap)
         removed += within_cap - usable
     if grant.has_ended(present):

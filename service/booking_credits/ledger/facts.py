@@ -23,6 +23,9 @@ from booking_credits.ledger.subjects import (
 if TYPE_CHECKING:
     from datetime import date, datetime
 
+    from booking_credits.ledger.allotments import Allotment, OpeningBalance, StandingAllotment
+    from booking_credits.ledger.closing import ClosedLine
+
 Channel: TypeAlias = Literal["invoice", "card", "on_account"]
 # What becomes of what credits leave uncovered.
 Fallback: TypeAlias = Channel | Literal["deny"]
@@ -231,18 +234,6 @@ class GrantRemoved:
 
 
 @dataclass(frozen=True, slots=True)
-class Allotment:
-    """What one line of a plan allots for a period; without quantity unlimited."""
-
-    plan_line: str
-    unit: str
-    quantity: int | None
-    scope: Scope = field(default_factory=Scope)
-    priority: int = 100
-    rollover: Rollover | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class PlanRenewed:
     """A plan's allotments for the period that begins on a local date."""
 
@@ -257,33 +248,6 @@ class PlanRenewed:
     def subject(self) -> str:
         """The plan's period."""
         return f"plan/{escaped(self.plan)}/{self.period_start}"
-
-
-@dataclass(frozen=True, slots=True)
-class StandingAllotment:
-    """What an account is allotted in each of its billing periods; without quantity unlimited.
-
-    A renewal of `plan_line` for a period, where that is named, takes the place of what is
-    allotted for that period.
-    """
-
-    name: str
-    unit: str
-    quantity: int | None
-    scope: Scope = field(default_factory=Scope)
-    priority: int = 100
-    plan_line: tuple[str, str] | None = None
-    rollover: Rollover | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OpeningBalance:
-    """What an account brings along of a unit when it is opened; usable until `valid_to`, if any."""
-
-    unit: str
-    quantity: int
-    scope: Scope = field(default_factory=Scope)
-    valid_to: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,12 +291,14 @@ class TimePassed:
 class PeriodClosed:
     """A billing period, named by its local start date, was closed when that was due.
 
-    `ends_at` is its end: what starts before it is no longer open.
+    `ends_at` is its end: what starts before it is no longer open. The lines that it closes are
+    listed when it is settled (before, None) and no part of what was said.
     """
 
     period_start: date
     ends_at: datetime
     occurred_at: datetime
+    lines: tuple[ClosedLine, ...] | None = field(default=None, compare=False)
 
     @property
     def subject(self) -> str:

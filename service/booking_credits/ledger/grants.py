@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from booking_credits.ledger.calendars import add_months, add_span, local_date, midnight
 from booking_credits.ledger.facts import (
@@ -19,14 +19,13 @@ from booking_credits.ledger.grant_ids import period_grant_id
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from booking_credits.ledger.allotments import Allotment
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.calendars import Timeline
-    from booking_credits.ledger.facts import Allotment, GrantFact, Line, Rollover, Scope
-    from booking_credits.ledger.policies import GrantOrder
+    from booking_credits.ledger.facts import GrantFact, Line, Rollover, Scope
 
 OPEN_END = datetime.max.replace(tzinfo=UTC)
 _LAST_MOMENT = timedelta(microseconds=1)
-GrantKey: TypeAlias = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,10 @@ class Grant:
         """Say whether the window contains a service time."""
         return self.from_at <= instant and (self.to_at is None or instant < self.to_at)
 
+    def reaches(self, line: Line) -> bool:
+        """Say whether window and scope contain a line."""
+        return self.is_valid_at(line.starts_at) and self.scope.contains(line)
+
     def may_pay(self, standing: StandingLine) -> bool:
         """Say whether it counts, and lets a charge take anything of it.
 
@@ -77,9 +80,8 @@ class Grant:
         """
         line = standing.line
         return (
-            self.is_valid_at(line.starts_at)
+            self.reaches(line)
             and not self.pending
-            and self.scope.contains(line)
             and (not self.removals or self._offers(standing.booked_at))
         )
 
@@ -176,25 +178,11 @@ def only_removed_more(before: Grant, after: Grant) -> bool:
     return is_more and replace(after, removals=before.removals) == before
 
 
-def burn_key(grant: Grant, order: GrantOrder) -> GrantKey:
-    """Return the key that sorts the grants of one unit into the order in which they pay."""
-    narrowness = _narrowness(grant.scope)
-    ends = (grant.to_at or OPEN_END, grant.rolls_at is None)
-    first = (grant.priority, grant.quantity is not None)
-    last = (grant.from_at, grant.grant_id)
-    if order == "expiry_first":
-        return (*first, *ends, *narrowness, grant.paid, *last)
-    if order == "specific_first":
-        return (*first, *narrowness, *ends, grant.paid, *last)
-    return (*first, grant.paid, *ends, *narrowness, *last)
-
-
-def _narrowness(scope: Scope) -> tuple[int, int]:
-    dimensions = (scope.resources, scope.product_groups, scope.locations)
-    for place, names in enumerate(dimensions):
-        if names:
-            return place, len(names)
-    return len(dimensions), 0
+def differ_in_quantity(before: Grant, after: Grant) -> bool:
+    """Say whether two finite grants without limits differ in their quantity alone."""
+    if before.quantity is None or after.quantity is None or after.is_limited:
+        return False
+    return replace(before, quantity=after.quantity) == after
 
 
 def grants_of(facts: Iterable[GrantFact], timeline: Timeline) -> dict[str, Grant]:

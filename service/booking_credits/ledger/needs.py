@@ -59,6 +59,13 @@ class LinesWithin:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenLinesBefore:
+    """Wanted: the lines that start before an instant and are not closed."""
+
+    instant: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DueBy:
     """Wanted: the charges that time changes by an instant, and the grants that end by another."""
 
@@ -74,7 +81,14 @@ class Everything:
 Wants: TypeAlias = "Callable[[Grant, Charge], bool]"
 Question: TypeAlias = "tuple[Grant, frozenset[str]]"
 Need: TypeAlias = (
-    TakersBelow | WantingAbove | GrantsEndingAfter | LinesWithin | DueBy | Everything | PostedAround
+    TakersBelow
+    | WantingAbove
+    | GrantsEndingAfter
+    | LinesWithin
+    | OpenLinesBefore
+    | DueBy
+    | Everything
+    | PostedAround
 )
 
 
@@ -91,16 +105,17 @@ class Reach:
     """How far the record has been loaded.
 
     Takers of a grant are loaded from a rank on upwards, charges that want more of it within a
-    span of ranks `(low, high]`, lines of a window up to an instant, grants from an end on, due
-    charges through an instant. Where it is
-    known, nobody takes from a grant above the rank `last_taken` but who is loaded, and no charge
-    above `last_short` is short; a grant that came after loading was taken from by nobody before.
+    span of ranks `(low, high]`, lines of a window up to an instant, those that are not closed
+    before one, grants from an end on, due charges through an instant. Where it is known, nobody
+    takes from a grant above the rank `last_taken` but who is loaded, and no charge above
+    `last_short` is short; a grant that came after loading was taken from by nobody before.
     """
 
     whole: bool = False
     takers_from: dict[str, Rank] = field(default_factory=dict)
     wanting_within: dict[Question, tuple[Rank, Rank]] = field(default_factory=dict)
     lines_up_to: dict[tuple[datetime, datetime], datetime] = field(default_factory=dict)
+    open_before: datetime | None = None
     grants_after: datetime | None = None
     due_through: datetime | None = None
     last_taken: dict[str, Rank] = field(default_factory=dict)

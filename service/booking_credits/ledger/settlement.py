@@ -24,6 +24,7 @@ from booking_credits.ledger.answers import lines_left_short, lines_using
 from booking_credits.ledger.bookings import standing_lines
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.calendars import Timeline
+from booking_credits.ledger.closing import lines_to_close
 from booking_credits.ledger.entries import difference
 from booking_credits.ledger.facts import (
     ANSWERED_FACTS,
@@ -69,9 +70,12 @@ if TYPE_CHECKING:
 def settle(record: AccountRecord, fact: Fact, *, is_answered: bool = False) -> Outcome:
     """Return what a fact changes that is news; the record stays as it is.
 
-    The fact in the outcome carries its answer, which is given here unless it has been before.
+    The fact in the outcome carries its answer, which is given here unless it has been before; a
+    closing lists in it the lines that it closes.
     Raises `NotLoaded` where the record does not reach far enough.
     """
+    if isinstance(fact, PeriodClosed) and fact.lines is None:
+        return _settle(record, replace(fact, lines=lines_to_close(record, fact)))
     if not isinstance(fact, ANSWERED_FACTS) or (is_answered and fact.answer is None):
         return _settle(record, fact)
     if isinstance(fact, GrantRemoved):
@@ -151,7 +155,8 @@ def _change(record: AccountRecord, fact: Fact) -> Change:
         grants |= begun_by(record, fact.occurred_at)
         return Change(timeline, fact.occurred_at, standing, lines, grants)
     if isinstance(fact, PeriodClosed):
-        return Change(timeline, present, standing, {}, {})
+        closed = {(c.booking_id, c.line.line_no): c for c in fact.lines or ()}
+        return Change(timeline, present, standing, {}, {}, closed=closed)
     grants = _named_grants(record, fact)
     gone = replaced_by(record, fact, grants) if isinstance(fact, PlanRenewed) else frozenset()
     return Change(timeline, present, standing, {}, grants | _taken_back(record, gone), gone)

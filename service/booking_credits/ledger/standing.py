@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
     from datetime import date, datetime
 
+    from booking_credits.ledger.allotments import StandingAllotment
     from booking_credits.ledger.calendars import Calendar, Period, Timeline
-    from booking_credits.ledger.facts import Fact, Rollover, Scope, StandingAllotment
+    from booking_credits.ledger.facts import Fact, Rollover, Scope
     from booking_credits.ledger.policies import Rhythm
 
 

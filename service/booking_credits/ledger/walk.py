@@ -10,20 +10,23 @@ read but the charges that change and, at most, those that might.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from booking_credits.ledger.account import can_pay
+from booking_credits.ledger.burn_order import BurnOrder
 from booking_credits.ledger.charges import (
     FIRST_RANK,
+    UNPAID,
     Charge,
     Paid,
+    can_pay,
     charge_at,
     coverage_of,
     rank_of,
 )
-from booking_credits.ledger.grants import burn_key, only_removed_more
+from booking_credits.ledger.grants import differ_in_quantity, only_removed_more
+from booking_credits.ledger.kept_takes import KeptTakes
 from booking_credits.ledger.needs import NotLoaded
 
 if TYPE_CHECKING:
@@ -33,11 +36,11 @@ if TYPE_CHECKING:
     from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.calendars import Timeline
-    from booking_credits.ledger.charges import LineKey, Rank
+    from booking_credits.ledger.charges import LineKey, Rank, Take
+    from booking_credits.ledger.closing import ClosedLine
     from booking_credits.ledger.facts import Line
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.needs import Need
-    from booking_credits.ledger.policies import GrantOrder, Policy
     from booking_credits.ledger.standing import StandingGrant
 
 
@@ -48,7 +51,7 @@ class Change:
     Timeline, present and standing grants are as they are after it, the rest is what changes:
     `lines` are those that are to be looked at anew, as they now stand (None: they stand no more),
     `grants` those that are new, read otherwise or have ended. Those that are `gone` are among
-    them, and pending again.
+    them, and pending again. `closed` are lines that are closed by it.
     """
 
     timeline: Timeline
@@ -57,6 +60,7 @@ class Change:
     lines: Mapping[LineKey, StandingLine | None]
     grants: Mapping[str, Grant]
     gone: frozenset[str] = frozenset()
+    closed: Mapping[LineKey, ClosedLine] = field(default_factory=dict)
 
 
 def walk(record: AccountRecord, change: Change) -> tuple[dict[LineKey, Charge | None], set[str]]:
@@ -85,19 +89,45 @@ class _Walk:
         self._given_back: set[LineKey] = set()
         self._queue: list[tuple[Rank, LineKey]] = []
         self._position: Rank = FIRST_RANK
-        self._sorted_grants: dict[tuple[str, GrantOrder], list[Grant]] = {}
-        self._better: dict[str, frozenset[str]] = {}
-        self._unchanged_grants = not any(
-            record.grants.get(i) is None or record.grants[i].grant != grant
-            for i, grant in change.grants.items()
-        )
+        self._order = BurnOrder(record, change)
+        self._kept = KeptTakes(record, change)
+        self._reread: set[str] = set()
 
     def begin(self) -> None:
         """Apply the changed lines and grants, and queue what must be covered anew."""
+        if merely := self._kept.merely_closed():
+            self.after.update(merely)
+            return
         for key, standing in self.change.lines.items():
             self._change_line(key, standing)
         for grant in self.change.grants.values():
             self._change_grant(grant)
+        for key in self._kept.changed():
+            self._change_kept(key)
+
+    def _change_kept(self, key: LineKey) -> None:
+        """Take what a line keeps by now out of the grants, whoever has it, and cover it anew."""
+        charge, standing = self.record.charges.get(key), self._kept.standing(key)
+        if charge is not None:
+            for take in charge.kept:
+                if take.grant_id not in self._reread:
+                    self._return(take, charge.line, FIRST_RANK)
+            if standing is not None and key not in self._given_back:
+                self._give_back(charge)
+                heappush(self._queue, (rank_of(standing, self.change.timeline), key))
+        if standing is not None:
+            for take in (self._kept.of(key) or UNPAID).takes:
+                self._take_first(take, standing.line)
+
+    def _take_first(self, take: Take, line: Line) -> None:
+        """Take what a line keeps; those who find too little left in the grant give way."""
+        self.touched.add(take.grant_id)
+        grant = self._grant(take.grant_id)
+        if grant.quantity is None or take.grant_id in self._reread:
+            return
+        self._take(grant, take.quantity, line)
+        while self._spare(grant) < 0 and self._displace_last(take.grant_id):
+            pass
 
     def next_line(self) -> LineKey | None:
         """Return the next line in rank that is queued or wants what was freed."""
@@ -122,8 +152,9 @@ class _Walk:
             line,
             policy,
             timeline,
-            lambda unit: self._grants_in(unit, order),
+            lambda unit: self._order.grants_in(unit, order),
             lambda grant, need: self._draw(grant, need, standing),
+            self._kept.of(key) or UNPAID,
         )
         self._keep(standing, self._position, paid)
 
@@ -131,8 +162,10 @@ class _Walk:
         """Keep how a line is paid, and say what the present makes of it."""
         for take in paid[1].takes:
             self.touched.add(take.grant_id)
-        charge = charge_at(standing, rank, paid, self.change.timeline, self.change.present)
-        self.after[charge.key] = charge
+        kept = self._kept.of(standing.key)
+        closed = None if kept is None else kept.takes
+        timeline, present = self.change.timeline, self.change.present
+        self.after[standing.key] = charge_at(standing, rank, paid, timeline, present, closed)
 
     def _standing(self, key: LineKey) -> StandingLine:
         return self.change.lines.get(key) or self.record.charges[key].standing
@@ -163,14 +196,16 @@ class _Walk:
             self._displace_booked_since_removals(grant)
             return
         rest = grant.issued or 0
-        if record is not None and _same_but_quantity(record.grant, grant):
+        if record is not None and differ_in_quantity(record.grant, grant):
             rest_before = self._rest_of(grant_id)
             rest += rest_before - (record.grant.quantity or 0)
             is_freed = rest_before <= 0
         else:
             while record is not None and self._displace_last(grant_id):
                 pass
-            self._rolled[grant_id] = 0
+            self._reread.add(grant_id)
+            kept, self._rolled[grant_id] = self._kept.of_grant(grant)
+            rest -= kept
             is_freed = not grant.pending
         self._rest[grant_id] = rest
         if is_freed:
@@ -200,16 +235,17 @@ class _Walk:
     def _give_back(self, charge: Charge) -> None:
         """Return a charge's takes to their grants; who was refused an exhausted one may want it."""
         self._given_back.add(charge.key)
-        for take in charge.coverage.takes:
-            self.touched.add(take.grant_id)
-            grant = self._grant(take.grant_id)
-            if grant.quantity is None:
-                continue
-            if self._spare(grant) <= 0:
-                self._freed[take.grant_id] = min(
-                    charge.rank, self._freed.get(take.grant_id, charge.rank)
-                )
-            self._take(grant, -take.quantity, charge.line)
+        for take in charge.loose:
+            self._return(take, charge.line, charge.rank)
+
+    def _return(self, take: Take, line: Line, rank: Rank) -> None:
+        self.touched.add(take.grant_id)
+        grant = self._grant(take.grant_id)
+        if grant.quantity is None:
+            return
+        if take.grant_id in self._freed or self._spare(grant) <= 0:
+            self._freed[take.grant_id] = min(rank, self._freed.get(take.grant_id, rank))
+        self._take(grant, -take.quantity, line)
 
     def _draw(self, grant: Grant, need: int, standing: StandingLine) -> int:
         """Take what is needed from a grant that may pay, from later charges too.
@@ -253,22 +289,15 @@ class _Walk:
 
     def _rest_of(self, grant_id: str) -> int:
         rest = self._rest.get(grant_id)
-        return self.record.grants[grant_id].buckets.rest if rest is None else rest
+        return self._rest_on_record(grant_id) if rest is None else rest
+
+    def _rest_on_record(self, grant_id: str) -> int:
+        """Return what nobody took; below nothing where closed lines keep more than there is."""
+        grant, buckets = self.record.grants[grant_id].grant, self.record.grants[grant_id].buckets
+        return (grant.issued or 0) - buckets.held - buckets.drawn
 
     def _grant(self, grant_id: str) -> Grant:
         return self.change.grants.get(grant_id) or self.record.grants[grant_id].grant
-
-    def _grants_in(self, unit: str, order: GrantOrder) -> list[Grant]:
-        if self._unchanged_grants:
-            return self.record.grants_in(unit, order)
-        grants = self._sorted_grants.get((unit, order))
-        if grants is None:
-            changed = self.change.grants
-            known = (r.grant for i, r in self.record.grants.items() if i not in changed)
-            of_unit = (grant for grant in (*known, *changed.values()) if grant.unit == unit)
-            grants = sorted(of_unit, key=lambda grant: burn_key(grant, order))
-            self._sorted_grants[unit, order] = grants
-        return grants
 
     def _first_wanting(self) -> Charge | None:
         """Return the first charge on record that would take of what was freed.
@@ -299,7 +328,7 @@ class _Walk:
         self.record.require_grants(grant.from_at)
         wants = self._may_want if grant.is_limited else can_pay
         return self.record.first_wanting(
-            grant, above, self._better_ids(grant), self._given_back, wants
+            grant, above, self._order.better_ids(grant), self._given_back, wants
         )
 
     def _may_want(self, grant: Grant, charge: Charge) -> bool:
@@ -314,36 +343,3 @@ class _Walk:
             return True
         last = self.record.last_taker(grant.grant_id, charge.rank, self._given_back)
         return last is not None
-
-    def _better_ids(self, grant: Grant) -> frozenset[str]:
-        """List a grant and those that pay before it whichever of the account's policies holds."""
-        known = self._better.get(grant.grant_id)
-        if known is None:
-            policies = self.change.timeline.policies
-            ids = (self._ids_through(grant, policy) for policy in policies)
-            known = self._better[grant.grant_id] = frozenset(set.intersection(*ids))
-        return known
-
-    def _ids_through(self, grant: Grant, policy: Policy) -> set[str]:
-        book = self.change.timeline.book
-        units = {record.grant.unit for record in self.record.grants.values()}
-        place = book.unit_place(policy, grant.unit)
-        grants = [
-            other
-            for unit in units
-            if book.unit_place(policy, unit) < place
-            for other in self._grants_in(unit, policy.grant_order)
-        ]
-        ids = {other.grant_id for other in grants}
-        for other in self._grants_in(grant.unit, policy.grant_order):
-            ids.add(other.grant_id)
-            if other.grant_id == grant.grant_id:
-                break
-        return ids
-
-
-def _same_but_quantity(before: Grant, after: Grant) -> bool:
-    """Say whether two finite grants without limits differ in their quantity alone."""
-    if before.quantity is None or after.quantity is None or after.is_limited:
-        return False
-    return replace(before, quantity=after.quantity) == after

@@ -31,6 +31,7 @@ REBUILT_TABLES = (
     "grants",
     "charges",
     "takes",
+    "closed_lines",
     "obligations",
     "balances",
     "announcements",

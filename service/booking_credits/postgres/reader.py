@@ -7,6 +7,7 @@ what is read grows with what changes and not with what there is.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,18 +15,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.answers import with_answer
 from booking_credits.ledger.charges import LAST_RANK
-from booking_credits.ledger.facts import TimePassed
+from booking_credits.ledger.closing import closed_line_from
+from booking_credits.ledger.facts import PeriodClosed, TimePassed
 from booking_credits.ledger.needs import (
     DueBy,
     Everything,
     GrantsEndingAfter,
     LinesWithin,
+    OpenLinesBefore,
     TakersBelow,
     WantingAbove,
 )
 from booking_credits.ledger.outcomes import Numbers
 from booking_credits.ledger.postings import Flow, Owing, PostedAround, Sums
-from booking_credits.ledger.subjects import ACCOUNT_SUBJECT, CLOCK_SUBJECT
+from booking_credits.ledger.subjects import ACCOUNT_SUBJECT, CLOCK_SUBJECT, CLOSING_SUBJECT
 from booking_credits.postgres.rows import (
     LAST_OF_KINDS,
     buckets_from,
@@ -119,6 +122,7 @@ class LedgerReader:
         await self._read_takers(by_kind[TakersBelow])
         await self._read_wanting(by_kind[WantingAbove])
         await self._read_lines(by_kind[LinesWithin])
+        await self._read_open_lines(by_kind[OpenLinesBefore])
         await self._read_due(by_kind[DueBy])
         await self._read_postings(by_kind[PostedAround])
         await self._read_everything([record for record, _ in by_kind[Everything]])
@@ -190,6 +194,15 @@ class LedgerReader:
             low = need.to_at if is_last else max(found) + timedelta(microseconds=1)
             record.reach.lines_up_to[need.from_at, need.to_at] = low
 
+    async def _read_open_lines(self, asked: list[tuple[AccountRecord, OpenLinesBefore]]) -> None:
+        if not asked:
+            return
+        ids, instants = [r.account_id for r, _ in asked], [need.instant for _, need in asked]
+        rows = await self._fetch("open_lines_before", ids, instants)
+        await self._read_bookings((row["account_id"], row["booking_id"]) for row in rows)
+        for record, need in asked:
+            record.reach.open_before = need.instant
+
     async def _read_due(self, asked: list[tuple[AccountRecord, DueBy]]) -> None:
         if not asked:
             return
@@ -260,8 +273,13 @@ class LedgerReader:
             self.records[account_id].lines[booking_id] = ()
         takes: set[Pair] = set()
         for row in await self._fetch("charges_of_bookings", *_columns(unread)):
+            record = self.records[row["account_id"]]
+            if row["said"] is not None:
+                record.put_closed((closed_line_from(json.loads(row["said"])),))
+            if row["line_no"] is None:
+                continue
             charge = charge_from(row)
-            self.records[row["account_id"]].put_charge(charge.key, charge)
+            record.put_charge(charge.key, charge)
             takes.update((row["account_id"], take.grant_id) for take in charge.coverage.takes)
         for row in await self._fetch("obligations_of_bookings", *_columns(unread)):
             obligations = self.records[row["account_id"]].obligations
@@ -310,6 +328,11 @@ class LedgerReader:
         )
         record.present = row["present"]
         record.monthly = tuple(row["monthly"])
+        record.closed_through = through = row["closed_through"]
+        if through is not None:
+            # Of the closings, too.
+            last = PeriodClosed(through.date(), through, through)
+            record.put_facts(CLOSING_SUBJECT, (last,))
         if record.present is not None:
             # Of the clock's facts only the latest says anything.
             record.put_facts(CLOCK_SUBJECT, (TimePassed(record.present),))

@@ -10,12 +10,15 @@ from booking_credits.ledger.announcements import KINDS, Obligation, ObligationKe
 from booking_credits.ledger.bookings import StandingLine
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.charges import Charge, Coverage, Take
+from booking_credits.ledger.closing import said_of
 from booking_credits.ledger.entries import GrantRecord
 from booking_credits.ledger.facts import Line, Money, Scope
 from booking_credits.ledger.grants import Grant, Removal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from booking_credits.ledger.closing import ClosedLine
 
 LAST_OF_KINDS = tuple(f"last_{kind.replace('-', '_')}" for kind in KINDS)
 CHARGE_COLUMNS = (
@@ -44,7 +47,9 @@ CHARGE_COLUMNS = (
     "short",
     "drawn",
     "due_at",
+    "closed",
 )
+CLOSED_COLUMNS = ("account_id", "booking_id", "line_no", "said")
 GRANT_COLUMNS = (
     "account_id",
     "grant_id",
@@ -112,9 +117,16 @@ def charge_from(row: Mapping[str, Any]) -> Charge:
         row["started_at"],
     )
     numerator, denominator = row["uncovered"].split("/")
-    takes = tuple(Take(grant_id, quantity) for grant_id, quantity in json.loads(row["takes"]))
-    coverage = Coverage(takes, (int(numerator), int(denominator)))
-    return Charge(standing, row["rank"], row["eligible"], coverage, row["drawn"], row["due_at"])
+    coverage = Coverage(_takes_from(row["takes"]), (int(numerator), int(denominator)))
+    return Charge(
+        standing,
+        row["rank"],
+        row["eligible"],
+        coverage,
+        row["drawn"],
+        row["due_at"],
+        None if row["closed"] is None else _takes_from(row["closed"]),
+    )
 
 
 def charge_row(account_id: str, charge: Charge) -> tuple[object, ...]:
@@ -142,12 +154,26 @@ def charge_row(account_id: str, charge: Charge) -> tuple[object, ...]:
         standing.started_at,
         charge.rank,
         charge.eligible,
-        json.dumps([(take.grant_id, take.quantity) for take in charge.coverage.takes]),
+        _takes_told(charge.coverage.takes),
         "{}/{}".format(*charge.coverage.uncovered),
         charge.short,
         charge.drawn,
         charge.due_at,
+        None if charge.closed is None else _takes_told(charge.closed),
     )
+
+
+def closed_row(account_id: str, closed: ClosedLine) -> tuple[object, ...]:
+    """Write a closed line as the columns of `CLOSED_COLUMNS`."""
+    return account_id, closed.booking_id, closed.line.line_no, json.dumps(said_of(closed))
+
+
+def _takes_from(text: str) -> tuple[Take, ...]:
+    return tuple(Take(grant_id, quantity) for grant_id, quantity in json.loads(text))
+
+
+def _takes_told(takes: Iterable[Take]) -> str:
+    return json.dumps([(take.grant_id, take.quantity) for take in takes])
 
 
 def grant_from(row: Mapping[str, Any]) -> GrantRecord:

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, TypeAlias
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.due import due_instants
 from booking_credits.ledger.entries import GrantRecord
+from booking_credits.ledger.facts import PeriodClosed
 from booking_credits.ledger.grant_ids import is_of_rule
 from booking_credits.postgres.rows import (
     CHARGE_COLUMNS,
+    CLOSED_COLUMNS,
     GRANT_COLUMNS,
     OBLIGATION_COLUMNS,
     buckets_row,
     charge_row,
+    closed_row,
     grant_row,
     obligation_row,
 )
@@ -80,6 +83,7 @@ class LedgerWriter:
         self.entries: list[Row] = []
         self.announcements: list[Row] = []
         self.outbox: list[Row] = []
+        self._closed: list[Row] = []
         self._records: dict[str, AccountRecord] = {}
         self._charges: dict[tuple[str, LineKey], Charge | None] = {}
         self._grants: dict[tuple[str, str], GrantRecord | None] = {}
@@ -94,6 +98,8 @@ class LedgerWriter:
         self._note_coverage(record, outcome)
         for key in outcome.obligations:
             self._obligations.setdefault((account_id, key), record.obligations.get(key, ()))
+        if isinstance(outcome.fact, PeriodClosed):
+            self._closed += (closed_row(account_id, line) for line in outcome.fact.lines or ())
         self._balances.update((account_id, unit) for unit in outcome.balances)
         for number, entry in outcome.entries:
             booking_id, line_no = entry.line_key or (None, None)
@@ -127,6 +133,7 @@ class LedgerWriter:
         await _copy(connection, "entries", _ENTRIES, self.entries)
         await _copy(connection, "announcements", _ANNOUNCEMENTS, self.announcements)
         await _copy(connection, "outbox", _OUTBOX, self.outbox)
+        await _copy(connection, "closed_lines", CLOSED_COLUMNS, self._closed)
         await self._write_charges(connection)
         await self._write_grants(connection)
         await self._write_obligations(connection)
@@ -209,8 +216,7 @@ class LedgerWriter:
 def _takes(account_id: str, charge: Charge) -> list[Row]:
     booking_id, starts_at = charge.standing.booking_id, charge.line.starts_at
     return [
-        (account_id, take.grant_id, charge.rank, booking_id, starts_at)
-        for take in charge.coverage.takes
+        (account_id, take.grant_id, charge.rank, booking_id, starts_at) for take in charge.loose
     ]
 
 
@@ -224,6 +230,7 @@ def _account_row(record: AccountRecord) -> Row:
         *numbers.last,
         record.present,
         "\n".join(record.monthly),
+        record.closed_through,
     )
 
 

@@ -18,6 +18,7 @@ from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.announcements import OverageDetected
 from booking_credits.ledger.answers import answer_of
+from booking_credits.ledger.closing import payload_of
 from booking_credits.ledger.facts import (
     GRANT_FACTS,
     BookingRevised,
@@ -25,12 +26,13 @@ from booking_credits.ledger.facts import (
     CreditsGranted,
     Fact,
     PackPurchased,
+    PeriodClosed,
     PlanRenewed,
 )
 from booking_credits.ledger.grants import ids_of
 from booking_credits.ledger.needs import NotLoaded
 from booking_credits.ledger.settlement import settle
-from booking_credits.ledger.subjects import CLOCK_SUBJECT
+from booking_credits.ledger.subjects import CLOCK_SUBJECT, CLOSING_SUBJECT
 from booking_credits.postgres import registry
 from booking_credits.postgres.closings import ClosingsToCome
 from booking_credits.postgres.faults import RowsRefused, rows_refused
@@ -303,7 +305,7 @@ class _Part:
                 arrival.event_id,
                 outcome.fact.occurred_at,
                 arrival.recorded_at,
-                arrival.payload,
+                _payload(arrival, outcome.fact),
                 arrival.payload_hash,
                 answer_of(outcome.fact),
             )
@@ -341,11 +343,22 @@ class _Part:
         self._posted.dead_letters.append(letter_of(arrival, reason, detail))
 
 
+def _payload(arrival: Arrival, fact: Fact) -> str:
+    """Return what a fact says; a closing that has listed its lines says these, too."""
+    if fact is not arrival.fact and isinstance(fact, PeriodClosed):
+        return payload_of(fact)
+    return arrival.payload
+
+
 async def open_records(reader: LedgerReader, arrivals: Sequence[Arrival]) -> None:
     """Read what is on record of the accounts of arrivals, as far as these name it."""
     await reader.open(
         sorted({arrival.account_id for arrival in arrivals}),
-        {(a.account_id, a.fact.subject) for a in arrivals if a.fact.subject != CLOCK_SUBJECT},
+        {
+            (a.account_id, a.fact.subject)
+            for a in arrivals
+            if a.fact.subject not in (CLOCK_SUBJECT, CLOSING_SUBJECT)
+        },
         _bookings(arrivals),
         _grants(arrivals),
         _starts(arrivals),

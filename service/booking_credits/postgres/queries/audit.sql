@@ -142,10 +142,14 @@ where f.fact_no is null
 order by a.account_id, a.sequence limit $1
 
 -- name: takes_agree_with_charges
--- What charges take stands by grant, too.
+-- What charges take stands by grant, too, but for what closed lines keep.
 with taken as (
     select c.account_id, t.take ->> 0 as grant_id, c.rank, c.booking_id, c.starts_at
     from charges as c cross join lateral json_array_elements(c.takes) as t (take)
+    where (t.take ->> 1)::bigint > coalesce((
+        select sum((k.take ->> 1)::bigint) from json_array_elements(c.closed) as k (take)
+        where k.take ->> 0 = t.take ->> 0
+    ), 0)
 )
 select account_id,
     format('booking %s, grant %s: %s', booking_id, grant_id,

@@ -89,7 +89,7 @@ select account_id from accounts where account_id > $1 order by account_id limit 
 select c.account_id, c.booking_id, c.line_no, c.revision, c.booked_at, c.starts_at, c.ends_at,
     c.resource, c.location, c.product_group, c.costs, c.price_minor, c.currency,
     c.payable_by_credits, c.discounted, c.online_plan, c.fallback, c.started_at, c.rank,
-    c.eligible, c.takes, c.uncovered, c.drawn, c.due_at,
+    c.eligible, c.takes, c.uncovered, c.drawn, c.due_at, c.closed,
     o.channel as owed_by, o.total_minor as owed_minor
 from unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) as w (account_id, from_at, to_at)
 join charges as c

@@ -47,7 +47,7 @@ insert into accounts (account_id) select unnest($1::text[]) on conflict do nothi
 -- Hold accounts until the end of the transaction, in an order that cannot deadlock. $1 account.
 select account_id, fact_no, entry_no, sequence, last_balance_changed, last_overage_detected,
     last_coverage_decided, last_request_rejected, last_credits_expiring, last_period_closed, present,
-    monthly
+    monthly, closed_through
 from accounts where account_id = any($1::text[])
 order by account_id
 for update
@@ -56,7 +56,7 @@ for update
 -- What lock_accounts reads, for whoever changes nothing. $1 account.
 select account_id, fact_no, entry_no, sequence, last_balance_changed, last_overage_detected,
     last_coverage_decided, last_request_rejected, last_credits_expiring, last_period_closed, present,
-    monthly
+    monthly, closed_through
 from accounts where account_id = any($1::text[])
 order by account_id
 
@@ -68,13 +68,24 @@ join facts as f on f.account_id = w.account_id and f.subject = w.subject
 order by f.account_id, f.fact_no
 
 -- name: charges_of_bookings
--- Every line of bookings. $1 account, $2 booking.
-select c.account_id, c.booking_id, c.line_no, c.revision, c.booked_at, c.starts_at, c.ends_at,
+-- Every line of bookings, and those that were closed and do not stand. $1 account, $2 booking.
+select w.account_id, w.booking_id, c.line_no, c.revision, c.booked_at, c.starts_at, c.ends_at,
     c.resource, c.location, c.product_group, c.costs, c.price_minor, c.currency,
     c.payable_by_credits, c.discounted, c.online_plan, c.fallback, c.started_at, c.rank,
-    c.eligible, c.takes, c.uncovered, c.drawn, c.due_at
+    c.eligible, c.takes, c.uncovered, c.drawn, c.due_at, c.closed,
+    k.said
 from unnest($1::text[], $2::text[]) as w (account_id, booking_id)
-join charges as c on c.account_id = w.account_id and c.booking_id = w.booking_id
+cross join lateral (
+    select line_no from charges
+    where account_id = w.account_id and booking_id = w.booking_id
+    union
+    select line_no from closed_lines
+    where account_id = w.account_id and booking_id = w.booking_id
+) as n
+left join charges as c
+    on c.account_id = w.account_id and c.booking_id = w.booking_id and c.line_no = n.line_no
+left join closed_lines as k
+    on k.account_id = w.account_id and k.booking_id = w.booking_id and k.line_no = n.line_no
 
 -- name: obligations_of_bookings
 -- $1 account, $2 booking.
@@ -147,6 +158,13 @@ cross join lateral (
     where account_id = w.account_id and starts_at >= w.from_at and starts_at < w.to_at
     order by starts_at fetch first $4 rows with ties
 ) as c
+
+-- name: open_lines_before
+-- Bookings with a line that starts before an instant and is not closed. $1 account, $2 at.
+select distinct c.account_id, c.booking_id
+from unnest($1::text[], $2::timestamptz[]) as w (account_id, at)
+join charges as c
+    on c.account_id = w.account_id and c.starts_at < w.at and c.closed is null
 
 -- name: bookings_due_by
 -- Bookings with a line that time changes by an instant. $1 account, $2 at.
@@ -266,20 +284,22 @@ group by w.ordinality, n.payload ->> 'currency', n.payload ->> 'channel'
 select distinct account_id, booking_id from charges where account_id = any($1::text[])
 union
 select distinct account_id, booking_id from obligations where account_id = any($1::text[])
+union
+select distinct account_id, booking_id from closed_lines where account_id = any($1::text[])
 
 -- name: grants_of_accounts
 -- $1 account.
 select g.* from grants_on_record as g where g.account_id = any($1::text[])
 
 -- name: facts_of_accounts
--- All but the clock's, of which the present on the account's row says everything. $1 account.
+-- All but the clock's and the closings, of which the account's row says the last. $1 account.
 select f.account_id, f.subject, f.type, f.occurred_at, f.payload, f.answer
-from facts as f where f.account_id = any($1::text[]) and f.subject <> 'clock'
+from facts as f where f.account_id = any($1::text[]) and f.subject not in ('clock', 'closing')
 order by f.account_id, f.fact_no
 
 -- name: update_accounts
 -- $1 account, $2 fact_no, $3 entry_no, $4 sequence, $5 to $10 last of each kind, $11 present,
--- $12 the subjects of what is given monthly, one a line.
+-- $12 the subjects of what is given monthly, one a line, $13 where the last closed period ends.
 update accounts as a
 set fact_no = w.fact_no, entry_no = w.entry_no, sequence = w.sequence,
     last_balance_changed = w.last_balance_changed,
@@ -288,14 +308,15 @@ set fact_no = w.fact_no, entry_no = w.entry_no, sequence = w.sequence,
     last_request_rejected = w.last_request_rejected,
     last_credits_expiring = w.last_credits_expiring,
     last_period_closed = w.last_period_closed, present = w.present,
-    monthly = string_to_array(w.monthly, E'\n')
+    monthly = string_to_array(w.monthly, E'\n'), closed_through = w.closed_through
 from unnest(
     $1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::timestamptz[], $12::text[]
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::timestamptz[], $12::text[],
+    $13::timestamptz[]
 ) as w (
     account_id, fact_no, entry_no, sequence, last_balance_changed, last_overage_detected,
     last_coverage_decided, last_request_rejected, last_credits_expiring, last_period_closed, present,
-    monthly
+    monthly, closed_through
 )
 where a.account_id = w.account_id
 
