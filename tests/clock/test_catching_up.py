@@ -1,15 +1,12 @@
 """A clock that was interrupted, stood still or ran wrong ends where an undisturbed one does."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import pytest
 
 from booking_credits.clock.clock import Clock
 from booking_credits.ledger.account import AccountRecord
-from booking_credits.ledger.due import due_instants
-from booking_credits.ledger.facts import Fact
-from booking_credits.ledger.settlement import settle
 from booking_credits.outbox.rendering import render
 from booking_credits.postgres.pool import Pool, open_pool
 from booking_credits.posting.batch import Batch
@@ -24,9 +21,9 @@ from builders import (
     an_allotment,
     at,
     post,
-    time_passed,
 )
 from clock.year import BOOK, END, FIRST, a_year, first_weeks, ledger_of, read_told, seeded
+from ledger.living import live
 from postgres.arrivals import arrivals
 
 LIVE, LATE = "live", "late"
@@ -75,7 +72,7 @@ async def test_a_year_told_in_any_order_ends_as_it_did_live(pool: Pool, poster: 
     """Told a year late and shuffled, in batches, an account is where the pure core was live."""
     random = seeded(2)
     facts = a_year(random)
-    expected = _state_of(_lived(facts))
+    expected = _state_of(live(BOOK, facts, END))
     told = arrivals(random.sample(facts, len(facts)), LATE)
     for index in range(0, len(told), 17):
         await poster.post(Batch(tuple(told[index : index + 17])))
@@ -92,7 +89,7 @@ def test_a_year_in_any_order_ends_as_it_did_live() -> None:
     for seed in range(5):
         random = seeded(seed)
         facts = a_year(random)
-        lived = _lived(facts)
+        lived = live(BOOK, facts, END)
         passed = [f for subject in lived.facts.values() for f in subject if f not in facts]
         record = AccountRecord(ACCOUNT, BOOK)
         post(record, random.sample([*facts, *passed], len(facts) + len(passed)))
@@ -119,30 +116,6 @@ async def test_a_clock_that_is_set_an_hour_off_does_no_harm(
 
     state = (await ledger_of(pool, ACCOUNT))["state"]
     assert [("plan/hot-desk/base/2026-03-01", 10, 0, 0, 0)] == state["grants"]
-
-
-def _lived(facts: Iterable[Fact]) -> AccountRecord:
-    """Settle each fact as it occurs, and what is due as its instant comes, until the year's end."""
-    record = AccountRecord(ACCOUNT, BOOK)
-    due: set[datetime] = set()
-
-    def settle_one(fact: Fact) -> None:
-        outcome = settle(record, fact)
-        due.update(due_instants(record, outcome))
-        record.accept(outcome)
-
-    def pass_time(until: datetime) -> None:
-        while due and min(due) <= until:
-            instant = min(due)
-            due.remove(instant)
-            if record.present is None or record.present < instant:
-                settle_one(time_passed(instant))
-
-    for fact in facts:
-        pass_time(fact.occurred_at)
-        settle_one(fact)
-    pass_time(END)
-    return record
 
 
 def _state_of(record: AccountRecord) -> dict[str, list[tuple[object, ...]]]:

@@ -1,14 +1,8 @@
 """Renewals of a plan, late, early, doubled, contradicting, replaced: what each posts and tells."""
 
-from typing import TypeAlias
-
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
-from booking_credits.ledger.announcements import BalanceChanged, CoverageDecided, OverageDetected
-from booking_credits.ledger.buckets import Bucket
-from booking_credits.ledger.entries import Entry
 from booking_credits.ledger.facts import Fact, Rollover, Span
-from booking_credits.ledger.outcomes import Outcome
 from builders import (
     a_book,
     a_booking,
@@ -20,9 +14,7 @@ from builders import (
     post,
     time_passed,
 )
-
-EntryRow: TypeAlias = tuple[str, Bucket, Bucket, int, str | None]
-EventRow: TypeAlias = tuple[str | int, ...]
+from ledger.living import EntryRow, EventRow, entries_of, events_of
 
 MARCH = "plan/hot-desk/base/2026-03-01"
 APRIL = "plan/hot-desk/base/2026-04-01"
@@ -171,28 +163,7 @@ def _record(*facts: Fact) -> AccountRecord:
 def _posted(*facts: Fact) -> tuple[list[EntryRow], list[EventRow]]:
     """Return the entries and the events of the last fact."""
     [outcome] = post(_record(*facts[:-1]), facts[-1:])
-    return [_entry(entry) for _, entry in outcome.entries], _events(outcome)
-
-
-def _entry(entry: Entry) -> EntryRow:
-    booking_id = None if entry.line_key is None else entry.line_key[0]
-    return entry.grant_id, entry.source, entry.target, entry.quantity, booking_id
-
-
-def _events(outcome: Outcome) -> list[EventRow]:
-    """Say what was told: a unit, a change of what is owed, how many lines are short."""
-    told: list[EventRow] = []
-    for announcement in outcome.announcements:
-        match announcement.content:
-            case BalanceChanged() as changed:
-                told.append(("balance", changed.unit))
-            case OverageDetected() as overage:
-                booking_id = overage.obligation.key.booking_id
-                told.append((overage.status, booking_id, overage.change_minor))
-            case CoverageDecided() as decided:
-                short = sum(line.charge.short for line in decided.lines)
-                told.append(("decided", decided.booking_id, short))
-    return told
+    return entries_of(outcome), events_of(outcome)
 
 
 def test_a_higher_version_caps_what_rolls_over() -> None:
