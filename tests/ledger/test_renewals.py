@@ -1,16 +1,21 @@
 """Renewals of a plan, late, early, doubled, contradicting, replaced: what each posts and tells."""
 
+import pytest
+
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
+from booking_credits.ledger.announcements import PeriodStatement, StatedOverage
 from booking_credits.ledger.facts import Fact, Rollover, Span
 from builders import (
     a_book,
     a_booking,
+    a_closing,
     a_line,
     a_record,
     a_renewal,
+    a_standing_allotment,
+    an_account,
     an_allotment,
-    at,
     post,
     time_passed,
 )
@@ -21,6 +26,12 @@ APRIL = "plan/hot-desk/base/2026-04-01"
 FEBRUARY = "plan/hot-desk/base/2026-02-01"
 FIFTY = an_allotment(5000)
 STANDUP = a_booking("standup", a_line(starts="2026-03-10 10:00", costs={"coin": 1000}, price=1000))
+ALLOTTED = an_account(
+    since="2026-03-01",
+    policy="tenant",
+    allotments=[a_standing_allotment(500, plan_line=("hot-desk", "base"))],
+)
+WORKSHOP = a_booking("workshop", a_line(costs={"credit": 200}, price=1000))
 ISSUED = (MARCH, "granted", "available", 5000, None)
 HELD = (MARCH, "available", "held", 1000, "standup")
 COVERED = ("decided", "standup", 0)
@@ -63,6 +74,27 @@ def test_late_by_more_than_its_period() -> None:
         ],
         [BALANCE, ("reversed", "standup", -1000), COVERED],
     ) == _posted(STANDUP, now, late)
+
+
+def test_late_until_its_period_was_closed() -> None:
+    """What was short is paid after all, and the open period's statement tells it as adjusted."""
+    now = [STANDUP, time_passed("2026-04-01 00:00"), a_closing("2026-04-01 00:00")]
+    late = a_renewal(FIFTY, occurred="2026-04-06 08:00")
+    assert (
+        [
+            (MARCH, "granted", "expired", 5000, None),
+            (MARCH, "expired", "drawn", 1000, "standup"),
+        ],
+        [BALANCE, ("reversed", "standup", -1000), COVERED],
+    ) == _posted(*now, late)
+
+    [closed] = post(_record(*now, late), [a_closing("2026-05-01 00:00")])
+    [statement] = [announcement.content for announcement in closed.announcements]
+    assert isinstance(statement, PeriodStatement)
+    assert (StatedOverage("EUR", "invoice", 0, -1000),) == statement.overages
+    # Issued and gone at once: nothing that could still be used.
+    [coins] = statement.units
+    assert (0, 0) == (coins.adjusted, coins.closing)
 
 
 def test_early() -> None:
@@ -128,16 +160,54 @@ def test_a_lower_version_comes_late() -> None:
 
 
 def test_a_skipped_period() -> None:
-    """A period that comes after its successor is issued for its own time."""
+    """A period that comes after its successor is issued for its own time, and so is spent."""
+    now = time_passed("2026-04-02 00:00")
     april = a_renewal(FIFTY, period="2026-04-01")
-    record = _record(april, STANDUP, a_renewal(FIFTY, period="2026-02-01"), a_renewal(FIFTY))
-    windows = {i: (r.grant.from_at, r.grant.to_at) for i, r in record.grants.items()}
-    assert {
-        FEBRUARY: (at("2026-02-01 00:00"), at("2026-03-01 00:00")),
-        MARCH: (at("2026-03-01 00:00"), at("2026-04-01 00:00")),
-        APRIL: (at("2026-04-01 00:00"), at("2026-05-01 00:00")),
-    } == windows
-    assert 1000 == record.grants[MARCH].buckets.held
+    assert (
+        [
+            (MARCH, "granted", "expired", 5000, None),
+            (MARCH, "expired", "drawn", 1000, "standup"),
+        ],
+        [BALANCE, ("reversed", "standup", -1000), COVERED],
+    ) == _posted(april, STANDUP, now, a_renewal(FIFTY))
+    assert ([(FEBRUARY, "granted", "expired", 5000, None)], [BALANCE]) == _posted(
+        april, STANDUP, now, a_renewal(FIFTY), a_renewal(FIFTY, period="2026-02-01")
+    )
+
+
+@pytest.mark.parametrize(
+    ("quantity", "paid", "short"), [(700, 200, 0), (500, 200, 0), (150, 150, 1)]
+)
+def test_the_clock_issued_what_billing_renews(quantity: int, paid: int, short: int) -> None:
+    """The clock's grant goes, and its line is paid by what was billed, as far as that will do."""
+    own = "allotment/allowance/credit/2026-03-01"
+    billed = a_renewal(an_allotment(quantity, unit="credit"), occurred="2026-03-20 00:00")
+    assert (
+        [
+            (own, "drawn", "available", 200, "workshop"),
+            (own, "available", "granted", 500, None),
+            (MARCH, "granted", "available", quantity, None),
+            (MARCH, "available", "drawn", paid, "workshop"),
+        ],
+        [("balance", "credit"), ("decided", "workshop", short)],
+    ) == _posted(ALLOTTED, WORKSHOP, time_passed("2026-03-19 00:00"), billed)
+
+
+def test_the_clock_leaves_alone_what_billing_renewed() -> None:
+    """As the period begins nothing is issued for it; one that nobody renewed is the clock's."""
+    billed = a_renewal(an_allotment(700, unit="credit"), period="2026-04-01")
+    march, may = (f"allotment/allowance/credit/2026-{month}-01" for month in ("03", "05"))
+    told = [ALLOTTED, billed]
+    assert ([(march, "available", "expired", 500, None)], [("balance", "credit")]) == _posted(
+        *told, time_passed("2026-04-01 00:00")
+    )
+    assert (
+        [
+            (may, "granted", "available", 500, None),
+            (APRIL, "available", "expired", 700, None),
+        ],
+        [("balance", "credit")],
+    ) == _posted(*told, time_passed("2026-04-01 00:00"), time_passed("2026-05-01 00:00"))
 
 
 def test_the_services_own_issue_is_replaced() -> None:
