@@ -1,11 +1,11 @@
 """Closing: a period is closed after its grace, once, and only when all of it has been read."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import astuple
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import pytest
@@ -69,17 +69,25 @@ async def test_a_period_is_closed_after_its_grace(pool: Pool, poster: Poster) ->
     assert [MARCH] == await _closed_by(pool, poster, "2026-04-06 00:00")
 
 
-async def test_a_backlog_postpones_closing(pool: Pool, poster: Poster) -> None:
-    """As long as one partition has not been read past the instant, nothing is closed."""
-    await _read_through(pool, "2026-04-10 00:00", behind="2026-04-03 23:59")
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param({"behind": "2026-04-03 23:59"}, id="records wait to be read"),
+        pytest.param({"behind": "2026-03-20 00:00"}, id="its worker has stopped"),
+        pytest.param({"behind": None}, id="no worker has read it yet"),
+        pytest.param({"topics": TOPICS[:1]}, id="a topic that was never assigned"),
+    ],
+)
+async def test_what_was_not_read_postpones_closing(
+    database: str, pool: Pool, poster: Poster, read: dict[str, Any]
+) -> None:
+    """While one partition is behind the period is seen to wait; then it closes as it was due."""
+    await _read_through(pool, "2026-04-10 00:00", **read)
     assert [] == await _closed_by(pool, poster, "2026-04-10 00:00")
+    assert (1, MARCH[0]) == await _waiting(database, "2026-04-10 00:00")
     await _read_through(pool, "2026-04-10 00:00")
     assert [MARCH] == await _closed_by(pool, poster, "2026-04-10 00:00")
-
-
-async def test_a_topic_that_nobody_has_read_postpones_closing(pool: Pool, poster: Poster) -> None:
-    """Who has not begun to read cannot know what there is."""
-    assert [] == await _closed_by(pool, poster, "2026-04-10 00:00")
+    assert (0, None) == await _waiting(database, "2026-04-10 00:00")
 
 
 async def test_periods_are_closed_one_after_the_other(pool: Pool, poster: Poster) -> None:
@@ -190,21 +198,23 @@ async def _post(poster: Poster, *facts: Fact, recorded: str = "2026-03-15 12:00"
     assert [] == (await poster.post(Batch(told))).dead_letters
 
 
-async def _read_through(pool: Pool, instant: str, *, behind: str | None = None) -> None:
-    """Have every partition read through an instant, but for one that is behind."""
+async def _read_through(
+    pool: Pool, instant: str, *, topics: Sequence[str] = TOPICS, **behind: str | None
+) -> None:
+    """Have every partition read through an instant, but for one that is `behind`."""
     await pool.execute(
         "insert into positions (topic, partition, owner, read_through)"
         " select topic, partition, $2, $3 from unnest($1::text[]) as topic,"
         " generate_series(0, 2) as partition"
         " on conflict (topic, partition) do update set read_through = excluded.read_through",
-        TOPICS,
+        topics,
         uuid4(),
         at(instant),
     )
-    if behind is not None:
+    for through in behind.values():
         await pool.execute(
             "update positions set read_through = $1 where topic = $2 and partition = 1",
-            at(behind),
+            None if through is None else at(through),
             TOPICS[1],
         )
 

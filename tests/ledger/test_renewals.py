@@ -78,7 +78,7 @@ def test_late_by_more_than_its_period() -> None:
 
 def test_late_until_its_period_was_closed() -> None:
     """What was short is paid after all, and the open period's statement tells it as adjusted."""
-    now = [STANDUP, time_passed("2026-04-01 00:00"), a_closing("2026-04-01 00:00")]
+    now: list[Fact] = [STANDUP, time_passed("2026-04-01 00:00"), a_closing("2026-04-01 00:00")]
     late = a_renewal(FIFTY, occurred="2026-04-06 08:00")
     assert (
         [
@@ -197,7 +197,7 @@ def test_the_clock_leaves_alone_what_billing_renewed() -> None:
     """As the period begins nothing is issued for it; one that nobody renewed is the clock's."""
     billed = a_renewal(an_allotment(700, unit="credit"), period="2026-04-01")
     march, may = (f"allotment/allowance/credit/2026-{month}-01" for month in ("03", "05"))
-    told = [ALLOTTED, billed]
+    told: list[Fact] = [ALLOTTED, billed]
     assert ([(march, "available", "expired", 500, None)], [("balance", "credit")]) == _posted(
         *told, time_passed("2026-04-01 00:00")
     )
