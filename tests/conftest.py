@@ -19,6 +19,8 @@ from local.supervision import UnavailableError
 
 CreateTopic = Callable[..., Awaitable[str]]
 
+# However old what a test writes says that it is, Kafka keeps it.
+_KEEPING = {"retention.ms": "-1"}
 _MISSING = pytest.StashKey[list[str]]()
 
 # A deadline for one example would fail on a busy machine; pytest's timeout ends what hangs.
@@ -110,7 +112,8 @@ async def topics(kafka: Kafka) -> AsyncIterator[CreateTopic]:
     async def create(name: str, *, partitions: int = 1) -> str:
         topic = f"{name}-{uuid.uuid4().hex}"
         async with _admin(kafka) as admin:
-            response = await admin.create_topics([NewTopic(topic, partitions, 1)])
+            made = NewTopic(topic, partitions, 1, topic_configs=_KEEPING)
+            response = await admin.create_topics([made])
         assert [0] == [error[1] for error in response.topic_errors]
         created.append(topic)
         return topic

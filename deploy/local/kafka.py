@@ -14,6 +14,7 @@ from local.kafka_files import find_jars, find_java
 from local.supervision import Supervised, free_port
 
 _START_TIMEOUT_SECONDS = 60
+_STOP_TIMEOUT_SECONDS = 20
 _CLUSTER_ID = "Ym9va2luZy1jcmVkaXRzLQ"
 _JAVA_OPTIONS = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _PROPERTIES = """\
@@ -124,6 +125,8 @@ class ApacheKafka(Kafka):
 
     def pause(self) -> None:
         self._process.send(signal.SIGSTOP)
+        # Where there is much else to run, some of its threads go on for a while.
+        self._process.wait_until(self._process.is_stopped, timeout_seconds=_STOP_TIMEOUT_SECONDS)
 
     def resume(self) -> None:
         self._process.send(signal.SIGCONT)

@@ -116,6 +116,10 @@ class Supervised:
         if self.running:
             os.kill(self.pid, number)
 
+    def is_stopped(self) -> bool:
+        """Say whether the process has just been stopped by SIGSTOP; true once for each time."""
+        return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None
+
     def end(self, number: signal.Signals, *, timeout_seconds: float = 30) -> None:
         """Send a signal and wait for the end, which SIGKILL brings about after the timeout."""
         if self._process is None:

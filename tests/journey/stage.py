@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from urllib.request import urlopen
 from uuid import uuid4
 
 import asyncpg
@@ -22,7 +23,8 @@ from local.supervision import Supervised
 
 SESSION_TIMEOUT_SECONDS = 6  # The least that a broker allows.
 
-_HARMED = Path(__file__).with_name("worker.py")
+_PREFIX = "BOOKING_CREDITS_"
+_STAGED = Path(__file__).with_name("worker.py")
 _COMMAND = Path(sys.executable).with_name("booking-credits")
 _WAITING = """
 select (select count(*) from outbox), (select count(*) from due where due_at <= now()),
@@ -31,13 +33,13 @@ select (select count(*) from outbox), (select count(*) from due where due_at <= 
 
 
 class Worker:
-    """A worker as its users run it, or one to which something happens (see worker.py)."""
+    """A worker as its users run it, or one with variables of worker.py."""
 
-    def __init__(self, environment: dict[str, str], fault: str | None) -> None:
+    def __init__(self, environment: dict[str, str], staged: dict[str, str]) -> None:
         self._process = Supervised("worker")
-        command = [_COMMAND] if fault is None else [sys.executable, _HARMED]
-        variables = environment | ({} if fault is None else {"JOURNEY_FAULT": fault})
-        settings = [f"{name}={value}" for name, value in variables.items()]
+        self._port = environment[f"{_PREFIX}HEALTH_PORT"]
+        command = [sys.executable, _STAGED] if staged else [_COMMAND]
+        settings = [f"{name}={value}" for name, value in (environment | staged).items()]
         self._process.start("env", *settings, *command, "serve")
 
     @property
@@ -65,10 +67,19 @@ class Worker:
         except TimeoutError:
             raise AssertionError(f"never logged {event}: {self.log[-3000:]}") from None
 
+    def metrics(self) -> dict[str, float]:
+        """Return what a scrape finds, by the samples' names; nothing while nobody answers."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return {}
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
     def is_stopped(self) -> bool:
         """Say whether the worker has just been stopped by SIGSTOP; true once for each time."""
-        found = os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG)
-        return found is not None
+        return self._process.is_stopped()
 
     def send(self, number: signal.Signals) -> None:
         self._process.send(number)
@@ -104,24 +115,48 @@ class Stage:
             worker.close()
 
     def start_worker(
-        self, *, fault: str | None = None, batch_records: int = 100, dsn: str | None = None
+        self,
+        *,
+        fault: str | None = None,
+        clock: Path | None = None,
+        batch_records: int = 100,
+        dsn: str | None = None,
+        health_port: int = 0,  # There is one usual port, and more than one worker.
     ) -> Worker:
-        """Start a worker; `fault` as in worker.py, `dsn` for another way to the database."""
-        settings = {
+        """Start a worker; `fault` and `clock` as in worker.py, `dsn` another way to Postgres."""
+        environment = self._environment(
+            postgres_dsn=dsn or self.dsn,
+            batch_records=str(batch_records),
+            health_port=str(health_port),
+        )
+        staged = {"JOURNEY_FAULT": fault, "JOURNEY_CLOCK": clock and str(clock)}
+        worker = Worker(environment, {name: text for name, text in staged.items() if text})
+        self.workers.append(worker)
+        return worker
+
+    def _environment(self, **settings: str) -> dict[str, str]:
+        usual = {
             "kafka_bootstrap": self.bootstrap,
-            "postgres_dsn": dsn or self.dsn,
+            "postgres_dsn": self.dsn,
             "group_id": self.group_id,
             "input_topics": ",".join(self.input_topics),
             "log_format": "json",
-            "health_port": "0",  # There is one port, and more than one worker.
-            "batch_records": str(batch_records),
             "session_timeout_seconds": str(SESSION_TIMEOUT_SECONDS),
         }
         topics = {f"topic_{name.replace('-', '_')}": topic for name, topic in self.outputs.items()}
-        environment = {f"BOOKING_CREDITS_{k.upper()}": v for k, v in (settings | topics).items()}
-        worker = Worker(environment, fault)
-        self.workers.append(worker)
-        return worker
+        return {f"{_PREFIX}{k.upper()}": v for k, v in (usual | topics | settings).items()}
+
+    async def ask(self, *question: str) -> Any:
+        """Ask by the command line, as a person would, and return the answer."""
+        asked = await asyncio.create_subprocess_exec(
+            _COMMAND,
+            *(*question, "--output", "json"),
+            env=os.environ | self._environment(),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await asked.communicate()
+        assert 0 == asked.returncode
+        return json.loads(said)
 
     async def stop_workers(self) -> None:
         """Stop every worker that runs, as an operator would; each ends well and in time."""

@@ -1,18 +1,21 @@
-"""A worker to which something happens at a point of the test's choosing: python worker.py serve.
+"""A worker to which something happens, or whose time a test tells: python worker.py serve.
 
-JOURNEY_FAULT says what: a point, at which of its times, and the signal that the worker then sends
-itself: "written 3 SIGKILL". Stopped by SIGSTOP, it stands exactly there until it is continued.
+JOURNEY_FAULT says what happens: a point, at which of its times, and the signal that the worker
+then sends itself: "written 3 SIGKILL". Stopped by SIGSTOP, it stands exactly there until it is
+continued. JOURNEY_CLOCK names the file of a standing clock.
 """
 
 import functools
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from asyncpg import Connection
 
-from booking_credits.cli import main
+from booking_credits import cli
 from booking_credits.outbox.publisher import Publisher
 from booking_credits.postgres.outbox_queue import OutboxQueue
 from booking_credits.postgres.writer import LedgerWriter
@@ -75,6 +78,24 @@ class Fault:
             os.kill(os.getpid(), harm)
 
 
+class StandingClock:
+    """One time for all workers of a journey; it stands still until a test moves it on."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def now(self) -> datetime:
+        return datetime.fromisoformat(self.file.read_text())
+
+    def move_to(self, instant: datetime) -> None:
+        new = self.file.with_suffix(".new")
+        new.write_text(instant.isoformat())
+        new.replace(self.file)
+
+
 if __name__ == "__main__":
-    Fault(*os.environ["JOURNEY_FAULT"].split())
-    main()
+    if "JOURNEY_FAULT" in os.environ:
+        Fault(*os.environ["JOURNEY_FAULT"].split())
+    if "JOURNEY_CLOCK" in os.environ:
+        cli._now = StandingClock(Path(os.environ["JOURNEY_CLOCK"])).now
+    cli.main()
