@@ -25,6 +25,7 @@ from booking_credits.outbox.rendering import render
 from booking_credits.postgres.pool import open_pool
 from booking_credits.posting.batch import Arrival, Batch
 from booking_credits.posting.post import Poster
+from builders import a_book, a_booking, a_closing, a_grant, a_line, a_renewal, an_allotment
 from ledger.histories import books, histories
 from postgres.arrivals import arrival, as_published
 
@@ -63,6 +64,27 @@ async def test_however_a_history_is_cut_the_rows_are_those_of_the_pure_core(
     database: str, cut: Cut
 ) -> None:
     """Entries, announcements, charges, grants and obligations equal the core's, byte for byte."""
+    await _check(database, cut)
+
+
+async def test_what_a_closed_line_keeps_is_known_when_it_needs_it_again(database: str) -> None:
+    """Corrected away and back, it finds its grant, which has come to end earlier meanwhile."""
+    there = a_line(starts="2026-03-10 10:00", costs={"coin": 6})
+    gone = a_line(starts="2026-06-10 10:00", costs={"coin": 6})
+    facts: list[Fact] = [
+        a_renewal(an_allotment(10), ends="2026-05-01"),
+        a_booking("first", there, occurred="2026-02-01 00:00"),
+        a_closing("2026-04-01 00:00"),
+        a_renewal(an_allotment(10), ends="2026-03-05", version=2),
+        # Of the grants that have ended before the line, the last is known for its reasons.
+        a_grant("ended-later", 10, valid_to="2026-03-09 00:00"),
+        a_booking("first", gone, revision=2, corrected_by="petra", occurred="2026-04-10 09:00"),
+        a_booking("first", there, revision=3, corrected_by="petra", occurred="2026-04-11 09:00"),
+    ]
+    await _check(database, Cut(a_book(policy="packs"), facts, [], [1], 3))
+
+
+async def _check(database: str, cut: Cut) -> None:
     book, facts, again, sizes, page_size = cut
     account_id = f"account-{next(ACCOUNTS)}"
     arrivals = [arrival(named_after(as_published(fact), account_id), account_id) for fact in facts]

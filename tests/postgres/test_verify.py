@@ -12,12 +12,14 @@ from booking_credits.inbox.reading import hash_of
 from booking_credits.ledger.facts import BookingRevised, BookingStarted, Fact, Scope
 from booking_credits.postgres.audit import Violation
 from booking_credits.posting.batch import Batch
+from booking_credits.verify import rebuild
 from booking_credits.verify.verification import verify
 from builders import (
     ACCOUNT,
     a_book,
     a_booking,
     a_cancellation,
+    a_closing,
     a_grant,
     a_line,
     a_renewal,
@@ -86,6 +88,15 @@ async def test_every_history_can_be_rebuilt(database: str, history: list[Fact]) 
             await poster.post(Batch(tuple(arrivals(facts[first : first + 7], account_id))))
     found = await _verify(database)
     assert [] == [violation for violation in found if violation.account_id == account_id]
+
+
+async def test_pages_of_a_rebuild_cannot_be_seen(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each fact by itself finds what it needs: a closing the lines that it lists."""
+    monkeypatch.setattr(rebuild, "_PAGE_SIZE", 1)
+    await post(database, [*MONTH, a_closing("2026-04-01 00:00"), a_cancellation("walk-in")])
+    assert [] == await _verify(database)
 
 
 TAMPERINGS = {

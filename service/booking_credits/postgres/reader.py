@@ -265,7 +265,10 @@ class LedgerReader:
                 self.records[account_id].put_facts(subject, facts)
 
     async def _read_bookings(self, pairs: Iterable[Pair]) -> None:
-        """Read whole bookings that are not in the record yet, with the grants they take from."""
+        """Read whole bookings that are not in the record yet, with the grants they take from.
+
+        Also those that a line took from when it was closed: it may need them again.
+        """
         unread = sorted({(a, b) for a, b in pairs if b not in self.records[a].lines})
         if not unread:
             return
@@ -275,7 +278,9 @@ class LedgerReader:
         for row in await self._fetch("charges_of_bookings", *_columns(unread)):
             record = self.records[row["account_id"]]
             if row["said"] is not None:
-                record.put_closed((closed_line_from(json.loads(row["said"])),))
+                closed = closed_line_from(json.loads(row["said"]))
+                record.put_closed((closed,))
+                takes.update((row["account_id"], grant_id) for grant_id, _ in closed.takes)
             if row["line_no"] is None:
                 continue
             charge = charge_from(row)

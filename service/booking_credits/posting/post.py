@@ -370,20 +370,25 @@ def _booking_named(fact: Fact) -> str | None:
 
 
 def _bookings(arrivals: Iterable[Arrival]) -> set[tuple[str, str]]:
-    return {
-        (arrival.account_id, arrival.fact.booking_id)
-        for arrival in arrivals
-        if isinstance(arrival.fact, BookingRevised | BookingStarted)
-    }
+    return {(a.account_id, booking_id) for a in arrivals for booking_id in _bookings_of(a.fact)}
+
+
+def _bookings_of(fact: Fact) -> Iterable[str]:
+    """Name the bookings of a fact, for a closing that is told again those of its lines."""
+    if isinstance(fact, PeriodClosed):
+        return {closed.booking_id for closed in fact.lines or ()}
+    return [fact.booking_id] if isinstance(fact, BookingRevised | BookingStarted) else []
 
 
 def _grants(arrivals: Iterable[Arrival]) -> set[tuple[str, str]]:
-    return {
-        (arrival.account_id, grant_id)
-        for arrival in arrivals
-        if isinstance(arrival.fact, GRANT_FACTS)
-        for grant_id in ids_of(arrival.fact)
-    }
+    return {(a.account_id, grant_id) for a in arrivals for grant_id in _grants_of(a.fact)}
+
+
+def _grants_of(fact: Fact) -> Iterable[str]:
+    """Name the grants of a fact, for a closing that is told again those that its lines keep."""
+    if isinstance(fact, PeriodClosed):
+        return {grant_id for closed in fact.lines or () for grant_id, _ in closed.takes}
+    return ids_of(fact) if isinstance(fact, GRANT_FACTS) else ()
 
 
 def _starts(arrivals: Iterable[Arrival]) -> dict[str, datetime]:
