@@ -22,7 +22,7 @@ from builders import (
     at,
     post,
 )
-from clock.year import BOOK, END, FIRST, a_year, first_weeks, ledger_of, read_told, seeded
+from clock.year import BOOK, END, FIRST, a_year, first_weeks, ledger_of, read_told, seeded, state_of
 from ledger.living import live
 from postgres.arrivals import arrivals
 
@@ -72,7 +72,7 @@ async def test_a_year_told_in_any_order_ends_as_it_did_live(pool: Pool, poster: 
     """Told a year late and shuffled, in batches, an account is where the pure core was live."""
     random = seeded(2)
     facts = a_year(random)
-    expected = _state_of(live(BOOK, facts, END))
+    expected = state_of(live(BOOK, facts, END), LATE)
     told = arrivals(random.sample(facts, len(facts)), LATE)
     for index in range(0, len(told), 17):
         await poster.post(Batch(tuple(told[index : index + 17])))
@@ -93,7 +93,7 @@ def test_a_year_in_any_order_ends_as_it_did_live() -> None:
         passed = [f for subject in lived.facts.values() for f in subject if f not in facts]
         record = AccountRecord(ACCOUNT, BOOK)
         post(record, random.sample([*facts, *passed], len(facts) + len(passed)))
-        assert _state_of(lived) == _state_of(record)
+        assert state_of(lived, LATE) == state_of(record, LATE)
 
 
 @pytest.mark.parametrize("hours", [1, -1])
@@ -116,29 +116,6 @@ async def test_a_clock_that_is_set_an_hour_off_does_no_harm(
 
     state = (await ledger_of(pool, ACCOUNT))["state"]
     assert [("plan/hot-desk/base/2026-03-01", 10, 0, 0, 0)] == state["grants"]
-
-
-def _state_of(record: AccountRecord) -> dict[str, list[tuple[object, ...]]]:
-    obligations = (o for held in record.obligations.values() for o in held if o.is_open)
-    return {
-        "charges": [
-            (
-                key[0].removeprefix(LATE),
-                key[1],
-                "{}/{}".format(*charge.coverage.uncovered),
-                charge.drawn,
-            )
-            for key, charge in sorted(record.charges.items())
-        ],
-        "grants": [
-            (i, r.buckets.available, r.buckets.held, r.buckets.drawn, r.buckets.expired)
-            for i, r in sorted(record.grants.items())
-        ],
-        "owed": sorted(
-            (o.key.booking_id.removeprefix(LATE), o.key.period_start, o.key.channel, o.total_minor)
-            for o in obligations
-        ),
-    }
 
 
 async def _run_down(clock: Clock) -> None:

@@ -1,13 +1,16 @@
 """Year: what an account of a tenant lives through, and what the ledger holds of it in the end."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, Protocol
+
+from asyncpg import Record
 
 from booking_credits.inbox.reading import read_fact
+from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.facts import Fact
-from booking_credits.postgres.pool import Pool
 from builders import (
     COINS,
     PACKS,
@@ -22,6 +25,13 @@ from builders import (
     an_allotment,
     at,
 )
+
+
+class Fetches(Protocol):
+    """Whatever can be asked about the database."""
+
+    async def fetch(self, query: str, /, *arguments: Any) -> Sequence[Record]: ...
+
 
 # Credits are drawn as services end and owed for at the end of the month; a week's notice is given.
 BOOK = a_book(
@@ -39,27 +49,43 @@ def first_weeks(prefix: str) -> list[Fact]:
     return [f for f in a_year(seeded(1), prefix) if f.occurred_at < at("2026-03-01 00:00")]
 
 
-def a_year(random: Random, prefix: str = "") -> list[Fact]:
-    """A year: renewals, bookings that are moved, cancelled and started, and a move of zone."""
+def a_year(
+    random: Random, prefix: str = "", *, policy: str = "tenant", year: int = 2026
+) -> list[Fact]:
+    """A year: renewals, bookings that are moved, cancelled and started, and a move of zone.
+
+    Nothing of it is declined, for what is declined hangs on what was known then.
+    """
+    first = FIRST.replace(year=year)
     facts: list[Fact] = [
-        an_account(zone="Europe/Sofia", policy="tenant"),
         an_account(
-            since="2026-07-01", zone="America/New_York", policy="tenant", occurred="2026-06-20"
+            zone="Europe/Sofia",
+            policy=policy,
+            on_account=True,
+            since=f"{year}-01-01",
+            occurred=first,
+        ),
+        an_account(
+            since=f"{year}-07-01",
+            zone="America/New_York",
+            policy=policy,
+            on_account=True,
+            occurred=f"{year}-06-20",
         ),
     ]
     for month in range(1, 13):
-        period = f"2026-{month:02}-01"
+        period = f"{year}-{month:02}-01"
         quantity = random.choice((20, 40, None))
         facts.append(
             a_renewal(an_allotment(quantity, unit="credit"), period=period, occurred=period)
         )
     for number in range(60):
-        facts += _booking(random, f"{prefix}b{number}")
+        facts += _booking(random, first, f"{prefix}b{number}")
     return sorted(facts, key=lambda fact: fact.occurred_at)
 
 
-def _booking(random: Random, booking_id: str) -> list[Fact]:
-    booked = FIRST + timedelta(hours=random.randrange(24 * 330))
+def _booking(random: Random, first: datetime, booking_id: str) -> list[Fact]:
+    booked = first + timedelta(hours=random.randrange(24 * 330))
     starts = booked + timedelta(hours=random.randrange(1, 24 * 30))
     costs = {"credit": random.randrange(1, 9)}
     line = a_line(starts=starts, costs=costs, price=random.choice((500, 1999)))
@@ -79,7 +105,32 @@ def _booking(random: Random, booking_id: str) -> list[Fact]:
     return facts
 
 
-async def ledger_of(pool: Pool, account_id: str) -> dict[str, Any]:
+def state_of(record: AccountRecord, prefix: str = "") -> dict[str, list[tuple[object, ...]]]:
+    """Tell where an account stands, as `ledger_of` does of one whose bookings have a prefix."""
+    obligations = (o for held in record.obligations.values() for o in held if o.is_open)
+    owed = [(o.key, o.total_minor) for o in obligations]
+    return {
+        "charges": [
+            (
+                key[0].removeprefix(prefix),
+                key[1],
+                "{}/{}".format(*charge.coverage.uncovered),
+                charge.drawn,
+            )
+            for key, charge in sorted(record.charges.items())
+        ],
+        "grants": [
+            (i, r.buckets.available, r.buckets.held, r.buckets.drawn, r.buckets.expired)
+            for i, r in sorted(record.grants.items())
+        ],
+        "owed": sorted(
+            (key.booking_id.removeprefix(prefix), key.period_start, key.channel, total)
+            for key, total in owed
+        ),
+    }
+
+
+async def ledger_of(pool: Fetches, account_id: str) -> dict[str, Any]:
     """Read what an account's ledger holds, without what names the account or the moment."""
     queries = {
         "facts": "select type, occurred_at from facts where account_id = $1 order by fact_no",
