@@ -113,7 +113,7 @@ async def _show_queries(dsn: str, origins: Sequence[Origin], screen: Console) ->
     await _post(dsn, origins, spent)
     total, computed = time.perf_counter() - start, time.process_time() - computed
     gc.callbacks.remove(spent.note_collection)
-    collecting = spent.seconds.pop("collecting")
+    collecting = spent.seconds.pop("collecting", 0.0)
     commits, reading = spent.seconds.pop("commit"), spent.seconds.pop("read_record")
     queries = sum(spent.seconds.values())
     table = Table("spent on", "calls", "seconds", "us/event", "%")
