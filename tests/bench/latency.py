@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaProducer
 
 from bench.measure import (
     SERVE,
@@ -111,7 +111,7 @@ async def publish(
 async def _read(readback: Readback, trial: Trial, seen: dict[str, float]) -> None:
     topic = trial.output_topics["balance-changed"]
     while True:
-        records: list[ConsumerRecord] = await readback.read()
+        records = await readback.read()
         now = time.perf_counter()
         for record in records:
             if record.topic == topic:

@@ -12,9 +12,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from bench.mix import Event
 from bench.preload import PARTITIONS, preload
@@ -29,6 +29,9 @@ WORKERS: Final = 2
 
 _TIMEOUT_SECONDS: Final = 300
 _POLL_SECONDS: Final = 0.01
+_READ_RECORDS: Final = 10_000
+_READ_SECONDS: Final = 0.005
+_WAIT_SECONDS: Final = 0.05
 _LOOK_SECONDS: Final = 0.25
 _STOP_SIGNAL: Final = signal.SIGTERM
 
@@ -60,22 +63,45 @@ class Measurement:
         return self.events / self.seconds
 
 
+class Published(NamedTuple):
+    """A record that came back."""
+
+    topic: str
+    event_id: bytes
+    value: bytes
+
+
 @dataclass
 class Readback:
-    """Reads what is published; `ids` are those of the events that came, each once."""
+    """Reads what is published; `ids` are those of the events that came, each once.
 
-    consumer: AIOKafkaConsumer
+    Its client is one that takes little of the cores that are measured.
+    """
+
+    consumer: Consumer
     ids: set[bytes] = field(default_factory=set)
     samples: list[tuple[float, int]] = field(default_factory=list)
 
-    async def read(self) -> list[ConsumerRecord]:
+    async def read(self) -> list[Published]:
         """Wait a moment for records, and note when they came."""
-        pages = await self.consumer.getmany(timeout_ms=50)
-        records = [record for page in pages.values() for record in page]
-        if records:
-            self.ids.update(dict(record.headers)["ce_id"] for record in records)
-            self.samples.append((time.time(), len(self.ids)))
+        until = time.perf_counter() + _WAIT_SECONDS
+        while not (messages := self.consumer.consume(_READ_RECORDS, 0)):
+            if time.perf_counter() > until:
+                return []
+            await asyncio.sleep(_READ_SECONDS)
+        records = [_published(message) for message in messages]
+        self.ids.update(record.event_id for record in records)
+        self.samples.append((time.time(), len(self.ids)))
         return records
+
+
+def _published(message: Message) -> Published:
+    error = message.error()
+    if error is not None:
+        raise MeasurementError(f"what was published cannot be read: {error}")
+    # Its types allow for what a record of the service always has.
+    headers: dict[str, bytes] = dict(message.headers())  # type: ignore[arg-type]
+    return Published(message.topic(), headers["ce_id"], message.value())  # type: ignore[arg-type]
 
 
 async def measure_worker(trial: Trial, events: Sequence[Event], progress: Progress) -> Measurement:
@@ -175,21 +201,25 @@ class _Course:
 @asynccontextmanager
 async def open_readback(trial: Trial) -> AsyncIterator[Readback]:
     """Read the output topics of a trial, from their beginning."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=trial.bootstrap, fetch_max_wait_ms=20, auto_offset_reset="earliest"
+    consumer = Consumer(
+        {
+            "bootstrap.servers": trial.bootstrap,
+            "group.id": f"{trial.name}-readback",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+        }
     )
     consumer.assign(
         [
-            TopicPartition(topic, partition)
+            TopicPartition(topic, partition, OFFSET_BEGINNING)
             for topic in trial.output_topics.values()
             for partition in range(PARTITIONS)
         ]
     )
-    await consumer.start()
     try:
         yield Readback(consumer)
     finally:
-        await consumer.stop()
+        consumer.close()
 
 
 @asynccontextmanager
