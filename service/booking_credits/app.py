@@ -10,7 +10,7 @@ import gc
 import signal
 import time
 from contextlib import AsyncExitStack, nullcontext, suppress
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -55,6 +55,8 @@ _BATCH_BYTES = 512 * 1024
 _EVENT_BYTES = 4 * 1024 * 1024
 # A topic that is deleted and made again is noticed within this time.
 _METADATA_AGE_MS = 30_000
+# Facts on record that are read again and again, such as what is said of accounts.
+_FACTS_KEPT = 4096
 # How long a shutdown waits for the batch in hand.
 _BATCH_SECONDS = 6.0
 
@@ -289,8 +291,8 @@ def build(
 
 
 def reader_by(book: PolicyBook) -> ReadFact:
-    """Return how stored facts are read again, by the units of a book."""
-    return partial(_read_by, book)
+    """Return how stored facts are read again, by the units of a book; those of late only once."""
+    return lru_cache(maxsize=_FACTS_KEPT)(partial(_read_by, book))
 
 
 def _read_by(book: PolicyBook, event_type: str, occurred_at: datetime, payload: str) -> Fact:

@@ -25,7 +25,7 @@ def origin_of(record: Record) -> Origin:
         _instant(record.timestamp),
         record.key,
         record.value,
-        tuple((name, value) for name, value in record.headers),
+        tuple(record.headers),
     )
 
 

@@ -8,6 +8,7 @@ loads it and asks again.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from booking_credits.ledger.announcements import Obligation
+    from booking_credits.ledger.calendars import Timelines
     from booking_credits.ledger.charges import Charge, LineKey, Rank
     from booking_credits.ledger.closing import ClosedLine
     from booking_credits.ledger.entries import GrantRecord
@@ -51,13 +53,24 @@ if TYPE_CHECKING:
 class AccountRecord:
     """What is on record of one account; see `Reach` for how much of it."""
 
-    def __init__(self, account_id: str, book: PolicyBook, *, whole: bool = True) -> None:
-        """Begin with an empty record; a whole one never asks for more."""
+    def __init__(
+        self,
+        account_id: str,
+        book: PolicyBook,
+        *,
+        whole: bool = True,
+        timelines: Timelines | None = None,
+    ) -> None:
+        """Begin with an empty record; a whole one never asks for more.
+
+        Records of many accounts may share `timelines` by their book.
+        """
         self.account_id = account_id
         self.book = book
+        self._timelines = timelines or partial(Timeline, book=book)
         self.numbers = Numbers()
         self.present: datetime | None = None
-        self.timeline = Timeline((), book)
+        self.timeline = self._timelines(())
         self.facts: dict[str, tuple[Fact, ...]] = {}
         self.grants: dict[str, GrantRecord] = {}
         self.gone: dict[str, Grant] = {}
@@ -130,8 +143,8 @@ class AccountRecord:
         """Set the facts on record of a subject."""
         self.facts[subject] = tuple(facts)
         if subject == ACCOUNT_SUBJECT:
-            described = (f for f in self.facts[subject] if isinstance(f, AccountDescribed))
-            self.timeline = Timeline(described, self.book)
+            described = [f for f in self.facts[subject] if isinstance(f, AccountDescribed)]
+            self.timeline = self._timelines(tuple(described))
         if subject == ACCOUNT_SUBJECT or subject in self.monthly:
             self._standing = None
 

@@ -28,6 +28,10 @@ Admission: TypeAlias = Literal[
 ]
 
 
+_TOLD_IN_ORDER = (TimePassed, PeriodClosed)
+_ISSUING = (CreditsGranted, PackPurchased, PackApproved)
+
+
 def admit(known: Iterable[Fact], fact: Fact) -> Admission:
     """Compare a fact with the facts on record for its subject.
 
@@ -37,12 +41,12 @@ def admit(known: Iterable[Fact], fact: Fact) -> Admission:
     known = tuple(known)
     if fact in known:
         return "duplicate"
-    if isinstance(fact, TimePassed | PeriodClosed):
+    if isinstance(fact, _TOLD_IN_ORDER):
         return "duplicate" if any(_reaches(k, fact) for k in known) else "accepted"
     if isinstance(fact, BookingRevised):
         taken = {k.revision for k in known if isinstance(k, BookingRevised)}
         return "revision_conflict" if fact.revision in taken else "accepted"
-    if isinstance(fact, CreditsGranted | PackPurchased | PackApproved):
+    if isinstance(fact, _ISSUING):
         return _admit_grant(known, fact)
     if isinstance(fact, PlanRenewed):
         return _admit_renewal([k for k in known if isinstance(k, PlanRenewed)], fact)

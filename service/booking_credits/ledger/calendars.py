@@ -10,13 +10,13 @@ from bisect import bisect_right
 from calendar import monthrange
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, TypeAlias
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from booking_credits.ledger.allotments import StandingAllotment
     from booking_credits.ledger.facts import AccountDescribed, Cycle, Span
@@ -150,6 +150,9 @@ class Calendar:
         return _period_on(self._eras, day)
 
 
+Timelines: TypeAlias = "Callable[[tuple[AccountDescribed, ...]], Timeline]"
+
+
 class Timeline:
     """What an account's terms say of every instant; immutable once built.
 
@@ -205,6 +208,11 @@ class Timeline:
             return running
         start = max(running.start, midnight(day, running.zone))
         return replace(running, start_date=day, start=start)
+
+
+def timelines_by(book: PolicyBook, limit: int = 4096) -> Timelines:
+    """Return how timelines are built by a book, only once for what was asked for of late."""
+    return lru_cache(maxsize=limit)(partial(Timeline, book=book))
 
 
 def _terms(descriptions: Iterable[AccountDescribed], book: PolicyBook) -> list[Terms]:

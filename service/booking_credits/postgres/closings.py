@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from booking_credits.postgres.pool import Connection
 
 _SQL = load_queries("due.sql")
+_MOVES_CLOSINGS = (PeriodClosed, AccountDescribed)
 
 
 async def closings_due_by(
@@ -49,7 +50,7 @@ class ClosingsToCome:
     def note(self, account_id: str, outcome: Outcome, recorded_at: datetime) -> None:
         """Note what the closing of a period, another calendar or a first fact makes of it."""
         fact = outcome.fact
-        if outcome.numbers.fact > 1 and not isinstance(fact, PeriodClosed | AccountDescribed):
+        if outcome.numbers.fact > 1 and not isinstance(fact, _MOVES_CLOSINGS):
             return
         open_from = self._noted[account_id][1] if account_id in self._noted else None
         if isinstance(fact, PeriodClosed):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.answers import with_answer
+from booking_credits.ledger.calendars import timelines_by
 from booking_credits.ledger.charges import LAST_RANK
 from booking_credits.ledger.closing import closed_line_from
 from booking_credits.ledger.facts import PeriodClosed, TimePassed
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from booking_credits.ledger.calendars import Timelines
     from booking_credits.ledger.facts import Fact
     from booking_credits.ledger.needs import Need
     from booking_credits.ledger.policies import PolicyBook
@@ -58,7 +60,7 @@ _SQL = load_queries("ledger.sql")
 class LedgerReader:
     """Reads accounts into records, within one transaction; `rows_read` counts what it took."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the usual values are its documentation
         self,
         connection: Connection,
         book: PolicyBook,
@@ -66,16 +68,19 @@ class LedgerReader:
         *,
         page_size: int = PAGE_SIZE,
         locks: bool = True,
+        timelines: Timelines | None = None,
     ) -> None:
         """Read facts by `read_fact(type, occurred_at, payload)`, charges by pages of a size.
 
-        Without `locks` it only looks: accounts are neither made nor locked.
+        Without `locks` it only looks: accounts are neither made nor locked. Readers by the same
+        book may share `timelines`.
         """
         self._connection = connection
         self._book = book
         self._read_fact = read_fact
         self._page_size = page_size
         self._locks = locks
+        self._timelines = timelines or timelines_by(book)
         self.records: dict[str, AccountRecord] = {}
         self.rows_read = 0
 
@@ -324,7 +329,9 @@ class LedgerReader:
         return earliest
 
     def _record(self, row: Mapping[str, Any]) -> AccountRecord:
-        record = AccountRecord(row["account_id"], self._book, whole=False)
+        record = AccountRecord(
+            row["account_id"], self._book, whole=False, timelines=self._timelines
+        )
         record.numbers = Numbers(
             row["fact_no"],
             row["entry_no"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from booking_credits.ledger.announcements import KINDS, Obligation, ObligationKey
@@ -102,7 +103,7 @@ def charge_from(row: Mapping[str, Any]) -> Charge:
         row["resource"],
         row["location"],
         row["product_group"],
-        tuple(json.loads(row["costs"]).items()),
+        _costs_from(row["costs"]),
         price,
         row["payable_by_credits"],
         row["discounted"],
@@ -144,7 +145,7 @@ def charge_row(account_id: str, charge: Charge) -> tuple[object, ...]:
         line.resource,
         line.location,
         line.product_group,
-        json.dumps(dict(line.costs)),
+        _costs_text(line.costs),
         None if price is None else price.amount_minor,
         None if price is None else price.currency,
         line.payable_by_credits,
@@ -178,32 +179,27 @@ def _takes_told(takes: Iterable[Take]) -> str:
 
 def grant_from(row: Mapping[str, Any]) -> GrantRecord:
     """Read a grant with its buckets."""
-    scope = json.loads(row["scope"])
     grant = Grant(
         row["grant_id"],
         row["unit"],
         row["quantity"],
         row["from_at"],
         row["to_at"],
-        Scope(*(tuple(scope.get(dimension, ())) for dimension in _SCOPE_DIMENSIONS)),
+        _scope_from(row["scope"]),
         row["priority"],
         row["paid"],
         row["source"],
         row["pending"],
         row["rolls_at"],
         row["roll_cap"],
-        tuple(
-            Removal(datetime.fromisoformat(at), quantity)
-            for at, quantity in json.loads(row["removals"])
-        ),
+        _removals_from(row["removals"]),
     )
     return GrantRecord(grant, buckets_from(row), row["rolled"])
 
 
 def grant_row(account_id: str, record: GrantRecord, *, gone: bool) -> tuple[object, ...]:
     """Write a grant as the columns of `GRANT_COLUMNS`; one that is gone is on record no more."""
-    grant, scope = record.grant, record.grant.scope
-    named = {name: getattr(scope, name) for name in _SCOPE_DIMENSIONS if getattr(scope, name)}
+    grant = record.grant
     return (
         account_id,
         grant.grant_id,
@@ -211,7 +207,7 @@ def grant_row(account_id: str, record: GrantRecord, *, gone: bool) -> tuple[obje
         grant.quantity,
         grant.from_at,
         grant.to_at,
-        json.dumps(named),
+        _scope_text(grant.scope),
         grant.priority,
         grant.paid,
         grant.source,
@@ -219,10 +215,43 @@ def grant_row(account_id: str, record: GrantRecord, *, gone: bool) -> tuple[obje
         gone,
         grant.rolls_at,
         grant.roll_cap,
-        json.dumps([(removal.at.isoformat(), removal.quantity) for removal in grant.removals]),
+        _removals_text(grant.removals),
         record.rolled,
         *buckets_row(record.buckets),
     )
+
+
+# What few lines and grants say for the first time is read and written once.
+@lru_cache(maxsize=4096)
+def _costs_from(text: str) -> tuple[tuple[str, int], ...]:
+    return tuple(json.loads(text).items())
+
+
+@lru_cache(maxsize=4096)
+def _costs_text(costs: tuple[tuple[str, int], ...]) -> str:
+    return json.dumps(dict(costs))
+
+
+@lru_cache(maxsize=4096)
+def _scope_from(text: str) -> Scope:
+    scope = json.loads(text)
+    return Scope(*(tuple(scope.get(dimension, ())) for dimension in _SCOPE_DIMENSIONS))
+
+
+@lru_cache(maxsize=4096)
+def _scope_text(scope: Scope) -> str:
+    named = {name: getattr(scope, name) for name in _SCOPE_DIMENSIONS if getattr(scope, name)}
+    return json.dumps(named)
+
+
+@lru_cache(maxsize=4096)
+def _removals_from(text: str) -> tuple[Removal, ...]:
+    return tuple(Removal(datetime.fromisoformat(at), steps) for at, steps in json.loads(text))
+
+
+@lru_cache(maxsize=4096)
+def _removals_text(removals: tuple[Removal, ...]) -> str:
+    return json.dumps([(removal.at.isoformat(), removal.quantity) for removal in removals])
 
 
 def buckets_from(row: Mapping[str, Any]) -> Buckets:

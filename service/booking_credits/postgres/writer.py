@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from booking_credits.ledger.buckets import Buckets
@@ -177,7 +176,7 @@ class LedgerWriter:
             if (
                 before is not None
                 and after is not None
-                and replace(before, buckets=after.buckets) == after
+                and (before.grant, before.rolled) == (after.grant, after.rolled)
             ):
                 moved.append((account_id, grant_id, *buckets_row(after.buckets)))
                 continue

@@ -9,7 +9,7 @@ how facts were cut into batches cannot be seen in the ledger.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -18,11 +18,12 @@ from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.announcements import OverageDetected
 from booking_credits.ledger.answers import answer_of
+from booking_credits.ledger.calendars import timelines_by
 from booking_credits.ledger.closing import payload_of
 from booking_credits.ledger.facts import (
+    BOOKING_FACTS,
     GRANT_FACTS,
     BookingRevised,
-    BookingStarted,
     CreditsGranted,
     Fact,
     PackPurchased,
@@ -43,7 +44,7 @@ from booking_credits.posting.dead_letters import dead_letter_row, letter_of
 from booking_credits.posting.shards import shard_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from booking_credits.ledger.entries import GrantRecord
@@ -94,6 +95,7 @@ class Poster:
         self._read_fact = read_fact
         self._render = render
         self._page_size = page_size
+        self._timelines = timelines_by(book)
 
     async def post(self, batch: Batch) -> Posted:
         """Post a batch in a transaction of its own.
@@ -129,7 +131,11 @@ class Poster:
         try:
             async with rows_refused(), connection.transaction():
                 reader = LedgerReader(
-                    connection, self._book, self._read_fact, page_size=self._page_size
+                    connection,
+                    self._book,
+                    self._read_fact,
+                    page_size=self._page_size,
+                    timelines=self._timelines,
                 )
                 part = await _Part(connection, reader, self._render).post(arrivals)
         except (RowsRefused, _RepeatSetFree) as refused:
@@ -327,7 +333,8 @@ class _Part:
         if rendered:
             self._posted.shards.add(shard)
         self._posted.outcomes[arrival.type, "posted"] += 1
-        self._posted.overages.update(_overages(outcome))
+        for currency_and_sign, minor in _overages(outcome):
+            self._posted.overages[currency_and_sign] += minor
         record.accept(outcome)
 
     def _refuse(self, arrival: Arrival, reason: str, detail: str) -> None:
@@ -366,7 +373,7 @@ async def open_records(reader: LedgerReader, arrivals: Sequence[Arrival]) -> Non
 
 
 def _booking_named(fact: Fact) -> str | None:
-    return fact.booking_id if isinstance(fact, BookingRevised | BookingStarted) else None
+    return fact.booking_id if isinstance(fact, BOOKING_FACTS) else None
 
 
 def _bookings(arrivals: Iterable[Arrival]) -> set[tuple[str, str]]:
@@ -377,7 +384,7 @@ def _bookings_of(fact: Fact) -> Iterable[str]:
     """Name the bookings of a fact, for a closing that is told again those of its lines."""
     if isinstance(fact, PeriodClosed):
         return {closed.booking_id for closed in fact.lines or ()}
-    return [fact.booking_id] if isinstance(fact, BookingRevised | BookingStarted) else []
+    return [fact.booking_id] if isinstance(fact, BOOKING_FACTS) else []
 
 
 def _grants(arrivals: Iterable[Arrival]) -> set[tuple[str, str]]:
@@ -415,12 +422,10 @@ def _starts_of(fact: Fact) -> list[datetime]:
     return []
 
 
-def _overages(outcome: Outcome) -> Counter[tuple[str, bool]]:
-    """Sum up how an outcome changes what is owed, as `Posted` has it."""
-    overages: Counter[tuple[str, bool]] = Counter()
+def _overages(outcome: Outcome) -> Iterator[tuple[tuple[str, bool], int]]:
+    """Yield how an outcome changes what is owed, as `Posted` sums it up."""
     for announcement in outcome.announcements:
         content = announcement.content
         if isinstance(content, OverageDetected) and content.obligation.key.currency is not None:
             change = content.change_minor
-            overages[content.obligation.key.currency, change > 0] += abs(change)
-    return overages
+            yield (content.obligation.key.currency, change > 0), abs(change)
