@@ -242,7 +242,7 @@ class RequestRejected(LedgerEvent):
 
 
 class CreditsExpiring(LedgerEvent):
-    """`credits-expiring`: what of a grant is neither held nor drawn, some days before its end."""
+    """`credits-expiring`: what of a grant nobody has taken, some days before it is lost."""
 
     grant_id: LongId
     unit: Id

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.announcements import CreditsExpiring
 from booking_credits.ledger.due import due_instants
-from booking_credits.ledger.facts import Fact, TimePassed
+from booking_credits.ledger.facts import Fact, Rollover, Span, TimePassed
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.ledger.settlement import settle
 from builders import (
@@ -29,6 +29,7 @@ from builders import (
     post,
     time_passed,
 )
+from ledger.living import live
 
 Notice: TypeAlias = tuple[str, int, datetime]
 
@@ -100,6 +101,34 @@ def test_a_move_of_zone_moves_the_notice() -> None:
     given = a_grant(valid_to="2026-03-10 00:00")
     moved = an_account(zone="America/New_York", policy="packs")
     assert {at("2026-03-03 01:00")} == _due(given, moved)
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        pytest.param(
+            20, [("2026-03-25", 3500, END), ("2026-04-14", 500, at("2026-04-21 00:00"))], id="apart"
+        ),
+        pytest.param(
+            3,
+            [("2026-03-25", 3500, END), ("2026-03-28", 500, at("2026-04-04 00:00"))],
+            id="overlapping",
+        ),
+    ],
+)
+def test_what_does_not_roll_over_is_announced_before_the_rest(
+    days: int, told: list[tuple[str, int, datetime]]
+) -> None:
+    """Beyond the cap credits are lost with the month, the others some days later."""
+    renewal = a_renewal(an_allotment(5000, rollover=Rollover(Span(days, "days"), 500)))
+    outcomes = live(WEEK, [renewal, STANDUP], at("2026-05-01 00:00")).postings.outcomes
+    announced = [
+        (f"{outcome.fact.occurred_at:%Y-%m-%d}", notice.content.quantity, notice.content.expires_at)
+        for outcome in outcomes
+        for notice in outcome.announcements
+        if isinstance(notice.content, CreditsExpiring)
+    ]
+    assert told == announced
 
 
 @given(st.sets(st.integers(1, 31)))

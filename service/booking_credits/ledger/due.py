@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from booking_credits.ledger.notices import notice_at
+from booking_credits.ledger.notices import notices_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,5 +47,4 @@ def _instants_of_grants(record: AccountRecord, outcome: Outcome) -> Iterator[dat
 
 
 def _instants_of(grant: Grant, timeline: Timeline) -> tuple[datetime, ...]:
-    notice = notice_at(grant, timeline)
-    return grant.changes_at if notice is None else (*grant.changes_at, notice)
+    return (*grant.changes_at, *notices_at(grant, timeline).values())

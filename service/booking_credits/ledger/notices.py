@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from booking_credits.ledger.announcements import CreditsExpiring
 from booking_credits.ledger.calendars import days_before
+from booking_credits.ledger.entries import split_rest
 from booking_credits.ledger.facts import TimePassed
 
 if TYPE_CHECKING:
@@ -24,15 +25,21 @@ _LAST_MOMENT = timedelta(microseconds=1)
 _SLACK = timedelta(days=2)
 
 
-def notice_at(grant: Grant, timeline: Timeline) -> datetime | None:
-    """Return when a grant's end is to be announced, by the policy in force at its last moment."""
-    if grant.to_at is None or grant.quantity is None:
-        return None
-    last = max(grant.from_at, grant.to_at - _LAST_MOMENT)
+def notices_at(grant: Grant, timeline: Timeline) -> dict[datetime, datetime]:
+    """Return when it is to be announced that something of a grant expires, by when it does so.
+
+    That is by the policy in force at the last moment before.
+    """
+    if grant.quantity is None:
+        return {}
+    found = {end: _notice_at(grant, end, timeline) for end in grant.changes_at}
+    return {end: at for end, at in found.items() if at is not None}
+
+
+def _notice_at(grant: Grant, end: datetime, timeline: Timeline) -> datetime | None:
+    last = max(grant.from_at, end - _LAST_MOMENT)
     days = timeline.policy_at(last).expiry_notice_days
-    if days is None:
-        return None
-    return days_before(grant.to_at, days, timeline.period_at(last).zone)
+    return None if days is None else days_before(end, days, timeline.period_at(last).zone)
 
 
 def furthest_end(instant: datetime, timeline: Timeline) -> datetime:
@@ -55,12 +62,21 @@ def expiring(
     noticed_at = fact.noticed_at or fact.occurred_at
     for grant_id in sorted(record.grants):
         known = changed.get(grant_id, record.grants[grant_id])
-        grant, available = known.grant, known.buckets.available
-        if not available or grant.to_at is None or grant.to_at <= noticed_at:
-            continue
-        at = notice_at(grant, record.timeline)
-        if at is not None and _passes(at, record.present, fact.occurred_at):
-            yield CreditsExpiring(grant_id, grant.unit, available, grant.to_at)
+        for end, at in notices_at(known.grant, record.timeline).items():
+            if end > noticed_at and _passes(at, record.present, fact.occurred_at):
+                quantity = _lost_at(end, known)
+                if quantity:
+                    yield CreditsExpiring(grant_id, known.grant.unit, quantity, end)
+
+
+def _lost_at(end: datetime, known: GrantRecord) -> int:
+    """Say how much expires at an end, if nobody takes any more before."""
+    grant, buckets = known.grant, known.buckets
+    rolls_at = grant.rolls_at if grant.roll_cap is not None else None
+    if rolls_at is None:
+        return buckets.available
+    kept = split_rest(grant, buckets.held + buckets.drawn, known.rolled, rolls_at)["available"]
+    return buckets.available - kept if end == rolls_at else kept
 
 
 def _passes(instant: datetime, before: datetime | None, after: datetime) -> bool:
