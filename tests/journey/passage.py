@@ -120,7 +120,8 @@ class Passage:
         """
         instant = next(step for step in STEPS if step > self._clock.now())
         letters = self._written_by(instant)
-        first = next(letter for letter in letters if letter.event.topic == "bookings")
+        news = (letter for letter in letters if letter.event.event_id not in self._readable)
+        first = next(letter for letter in news if letter.event.topic == "bookings")
         letters.remove(first)
         async with AIOKafkaProducer(
             bootstrap_servers=self.stage.bootstrap,

@@ -5,7 +5,7 @@ took effect before a period's end, as far as it was known when it was closed, is
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -47,6 +47,21 @@ select
     ) as told_later
 from facts as c where c.type = 'period-closed'
 """
+# Lines as they were closed, of bookings of which nothing was told afterwards.
+_KEPT = """
+select c.account_id, s.line ->> 'booking_id', s.line ->> 'line',
+    (s.line -> 'takes')::text, h.closed::text, h.takes::text
+from facts as c
+cross join json_array_elements(c.payload -> 'lines') as s (line)
+left join charges as h
+    on h.account_id = c.account_id
+    and h.booking_id = s.line ->> 'booking_id' and h.line_no = (s.line ->> 'line')::integer
+where c.type = 'period-closed' and not exists (
+    select from facts as f
+    where f.account_id = c.account_id and f.fact_no > c.fact_no
+        and f.payload ->> 'booking_id' = s.line ->> 'booking_id'
+)
+"""
 
 
 async def check_statements(stage: Stage) -> dict[str, list[Json]]:
@@ -85,6 +100,19 @@ async def check_closings(stage: Stage, written: Mapping[str, datetime]) -> None:
     for account_id, month, closes_at, told_later in await stage.fetch(_CLOSED):
         early = [event for event in told_later if event in written and written[event] <= closes_at]
         assert [] == early, (account_id, month)
+
+
+async def check_kept(stage: Stage) -> None:
+    """Check that closed lines took what they had then, whatever others were told of since."""
+    found = await stage.fetch(_KEPT)
+    assert found
+    for *line, listed, kept, taken in found:
+        assert json.loads(listed) == json.loads(kept), line
+        assert _takes(listed) <= _takes(taken), line
+
+
+def _takes(text: str) -> Counter[str]:
+    return Counter(dict(json.loads(text)))
 
 
 def sums(statements: Iterable[Json], column: str) -> Decimal:

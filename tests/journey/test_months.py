@@ -11,7 +11,7 @@ from journey.checker import check
 from journey.passage import Passage
 from journey.season import ENDS_AT, MONTHS, SIX_WEEKS, ZONES, closings, make_season
 from journey.stage import Stage, Worker
-from journey.statements import check_closings, check_statements, sums
+from journey.statements import check_closings, check_kept, check_statements, sums
 
 MARCH, APRIL, _ = MONTHS
 COLUMNS = ("opening", "issued", "drawn", "expired", "removed", "adjusted", "closing")
@@ -44,6 +44,7 @@ async def test_the_statements_of_three_months_add_up(stage: Stage, tmp_path: Pat
     # An event that comes twice counts from the first time.
     written = {letter.event.event_id: letter.written_at for letter in reversed(season.sent)}
     await check_closings(stage, written)
+    await check_kept(stage)
     published = await check_statements(stage)
     assert season.account_ids == sorted(published)
     for statements in published.values():
