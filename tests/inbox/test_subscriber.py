@@ -42,7 +42,7 @@ class World:
 
     async def publish(self, names: Iterable[str], partition: int = 0) -> None:
         """Publish a grant for each name."""
-        async with self._producer() as producer:
+        async with self.producing() as producer:
             for name in names:
                 record = record_of(a_grant(name))
                 await producer.send_and_wait(
@@ -56,7 +56,7 @@ class World:
         self, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
     ) -> None:
         """Publish any record."""
-        async with self._producer() as producer:
+        async with self.producing() as producer:
             await producer.send_and_wait(self.topic, value, key=b"k", headers=headers, partition=0)
 
     @asynccontextmanager
@@ -139,8 +139,9 @@ class World:
         return Posted()
 
     @asynccontextmanager
-    async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:
-        producer = AIOKafkaProducer(bootstrap_servers=self._kafka.bootstrap_servers)
+    async def producing(self, **options: str) -> AsyncIterator[AIOKafkaProducer]:
+        """Run a producer for as long as the block lasts."""
+        producer = AIOKafkaProducer(bootstrap_servers=self._kafka.bootstrap_servers, **options)
         await producer.start()
         try:
             yield producer
@@ -227,6 +228,15 @@ async def test_a_record_through_which_was_read_is_never_of_the_future(world: Wor
         await until(lambda: world.names() == ["a"])
         [advance] = world.batches[-1].advances
         assert world.now == advance.read_through
+
+
+async def test_the_end_of_a_transaction_is_nothing_to_wait_for(world: World) -> None:
+    """It takes an offset that holds no record; once it was seen, nothing is left to read."""
+    async with world.producing(transactional_id=uuid4().hex) as p, p.transaction():
+        await p.send(world.topic, b"not an event", partition=0)
+    async with world.reading() as inbox:
+        await until(lambda: len(world.letters()) == 1)
+        await until(lambda: inbox.lags() == {(world.topic, 0): 0})
 
 
 async def test_a_record_that_cannot_be_read_blocks_no_neighbour(world: World) -> None:
@@ -406,20 +416,12 @@ async def test_workers_that_come_and_go_post_every_record_once(
         assert list(range(25)) == [offset for number, offset in offsets if number == partition]
 
 
-async def test_where_nothing_stands_before_a_position_it_is_believed(
-    world: World, kafka: Kafka
-) -> None:
+async def test_where_nothing_stands_before_a_position_it_is_believed(world: World) -> None:
     """A transaction's end takes an offset that holds no record: this proves nothing."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=kafka.bootstrap_servers, transactional_id=uuid4().hex
-    )
-    await producer.start()
-    try:
+    async with world.producing(transactional_id=uuid4().hex) as producer:
         for value in (b"first", b"second"):
             async with producer.transaction():
                 await producer.send(world.topic, value, partition=0)
-    finally:
-        await producer.stop()
 
     starts = await find_starts(world.look, {(world.topic, 0): Held(2, b"another", 1)})
 

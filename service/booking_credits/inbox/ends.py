@@ -72,6 +72,8 @@ class Ends:
             end, asked_at_ms = consumer.highwater(there), consumer.last_poll_timestamp(there)
             if end is None or not asked_at_ms or await consumer.position(there) < end:
                 continue
+            # What stands behind the last record, as the end of a transaction does, is none.
+            reading.next_offset = max(reading.next_offset, end)
             age = timedelta(seconds=max(0.0, time.time() - asked_at_ms / 1000))
             ends.append((*partition, reading.epoch, self._now() - age))
         return ends
