@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from booking_credits.ledger.allotments import Allotment, OpeningBalance, StandingAllotment
 from booking_credits.ledger.facts import (
     AccountDescribed,
+    BookingRevised,
     CreditsGranted,
     Fact,
     Fallback,
+    GrantRemoved,
     Line,
     PackPurchased,
     PlanRenewed,
@@ -122,7 +124,7 @@ books = st.sampled_from(BOOKS)
 # Acts happen before the services, between them and after them.
 _instants = st.integers(-6, PLACES + 6).map(lambda place: FIRST_START + place * GRID)
 _starts = st.integers(0, PLACES - 1).map(lambda place: FIRST_START + place * GRID)
-_closings: st.SearchStrategy[set[datetime]] = st.builds(set) | st.sets(
+_closings = st.sets(
     st.integers(0, PLACES + 1).map(lambda place: FIRST_START + place * GRID),
     min_size=1,
     max_size=3,
@@ -383,7 +385,7 @@ def _units_of(facts: list[Fact]) -> dict[str, str]:
 def _ahead(draw: st.DrawFn) -> list[Fact]:
     """Book into a period that begins within these days for an allotment, and think better of it.
 
-    At times the clock gets there, and a renewal takes the place of what was allotted.
+    At times the clock gets there, and renewals take the place of what was allotted.
     """
     allotment = replace(draw(_standing_allotment("allowance")), plan_line=("ahead", "base"))
     account = an_account(
@@ -393,15 +395,17 @@ def _ahead(draw: st.DrawFn) -> list[Fact]:
         allotments=[allotment],
         occurred=draw(_instants),
     )
-    lines = [draw(_lines(number)) for number in (1, 2)]
+    starts = FIRST_START + 10 * GRID
+    costs = {allotment.unit: draw(st.integers(2, 9))}
+    lines = [a_line(starts=starts, costs=costs, resource="fishbowl"), draw(_lines(2))]
     facts: list[Fact] = [account, a_booking("ahead", *lines, occurred=FIRST_START - GRID)]
-    if draw(st.booleans()):
+    if draw(st.integers(0, 2)) == 0:
         facts.append(a_cancellation("ahead", occurred=FIRST_START - GRID))
     if draw(st.booleans()):
         facts.append(time_passed("2026-03-05 06:00"))
-    if draw(st.booleans()):
+    for version in draw(st.sampled_from(((), (0,), (1,), (0, 1)))):
         renewed = draw(_allotments("base", allotment.unit))
-        facts.append(a_renewal(renewed, plan="ahead", period="2026-03-05"))
+        facts.append(a_renewal(renewed, plan="ahead", period="2026-03-05", version=version))
     return facts
 
 
@@ -424,5 +428,18 @@ def histories(draw: st.DrawFn) -> list[Fact]:
         facts.append(draw(_descriptions()))
     instants: set[datetime] = draw(st.sets(_instants, max_size=4))
     facts += [time_passed(instant) for instant in sorted(instants)]
-    facts += [a_closing(instant) for instant in sorted(draw(_closings))]
-    return draw(st.permutations(facts))
+    closings = [a_closing(instant) for instant in sorted(draw(_closings))]
+    if draw(st.booleans()):
+        return draw(st.permutations([*facts, *closings]))
+    late = [fact for fact in facts if _corrects(fact)]
+    first = draw(st.permutations([fact for fact in facts if not _corrects(fact)]))
+    return [*first, *closings, *draw(st.permutations(late))]
+
+
+def _corrects(fact: Fact) -> bool:
+    """Say whether a fact changes what was said before: told late, it meets closed lines."""
+    return (
+        isinstance(fact, GrantRemoved)
+        or (isinstance(fact, PlanRenewed) and fact.version > 0)
+        or (isinstance(fact, BookingRevised) and fact.revision > 1)
+    )

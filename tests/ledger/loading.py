@@ -195,7 +195,9 @@ class Loader:
         owing = {key for key in self.store.obligations if key[0] == booking_id}
         for key in owing:
             self.record.obligations[key] = self.store.obligations[key]
-        self.record.put_closed(c for k, c in self.store.closed.items() if k[0] == booking_id)
+        closed = [c for k, c in self.store.closed.items() if k[0] == booking_id]
+        self.record.put_closed(closed)
+        self._load_grants(take.grant_id for line in closed for take in line.takes)
         for key in self.store.lines.get(booking_id, ()):
             self._load_charge(key)
 

@@ -1,15 +1,17 @@
 """The laws of the ledger, each held against generated histories of an account."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from itertools import islice, pairwise
+from random import Random
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from booking_credits.ledger.account import AccountRecord
@@ -47,46 +49,64 @@ from ledger.loading import Loader
 
 _Content = TypeVar("_Content", BalanceChanged, CoverageDecided, OverageDetected)
 
-RANDOMS = st.randoms(use_true_random=False)
+
+@dataclass(frozen=True)
+class History:
+    """Facts in an order of arrival, and what they came to, settled one after the other.
+
+    Some laws repeat them in another order, by `random`, or in batches of some `sizes`, of which no
+    more than a `chunk` is loaded at once.
+    """
+
+    book: PolicyBook
+    facts: list[Fact]
+    random: Random
+    chunk: int
+    sizes: list[int]
+    record: AccountRecord
+    outcomes: list[Outcome]
 
 
-@given(books, histories(), RANDOMS)
-def test_order_and_repetition_of_facts_change_nothing(
-    book: PolicyBook, facts: list[Fact], random: Any
-) -> None:
+@st.composite
+def _settled(draw: st.DrawFn) -> History:
+    """Draw a history, which is what takes the time, once for all the laws."""
+    book, facts = draw(books), draw(histories())
+    random, chunk = draw(st.randoms(use_true_random=True)), draw(st.integers(1, 4))
+    sizes = draw(st.lists(st.integers(1, 6), max_size=8))
+    record = AccountRecord(ACCOUNT, book)
+    return History(book, facts, random, chunk, sizes, record, post(record, facts))
+
+
+def order_and_repetition_of_facts_change_nothing(history: History) -> None:
     """Law 1: any order and any repetition of the same facts and answers ends in the same state."""
-    expected, outcomes = _posted(book, facts)
-    told = _told(outcomes)
+    told, random = _told(history.outcomes), history.random
     again = [*told, *random.choices(told, k=len(told))]
     random.shuffle(again)
-    actual = AccountRecord(ACCOUNT, book)
+    actual = AccountRecord(ACCOUNT, history.book)
     post(actual, again, is_answered=True)
-    assert _state(expected) == _state(actual)
+    assert _state(history.record) == _state(actual)
 
 
-@given(books, histories())
-def test_settling_fact_by_fact_is_covering_all_of_them(book: PolicyBook, facts: list[Fact]) -> None:
+def settling_fact_by_fact_is_covering_all_of_them(history: History) -> None:
     """Laws 1 and 6: after every fact the record is what the facts so far come to at once."""
-    record = AccountRecord(ACCOUNT, book)
+    record = AccountRecord(ACCOUNT, history.book)
     told: list[Fact] = []
-    for fact in facts:
+    for fact in history.facts:
         told += _told(post(record, [fact]))
-        assert _covered(cover(told, book)) == _state(record)
+        assert _covered(cover(told, history.book)) == _state(record)
 
 
-@given(books, histories(), RANDOMS)
-def test_cover_knows_no_order(book: PolicyBook, facts: list[Fact], random: Any) -> None:
+def cover_knows_no_order(history: History) -> None:
     """Law 1: the definition itself reads facts in whatever order and however often given."""
-    told = _told(_posted(book, facts)[1])
+    told = _told(history.outcomes)
     again = [*told, *told]
-    random.shuffle(again)
-    assert cover(told, book) == cover(again, book)
+    history.random.shuffle(again)
+    assert cover(told, history.book) == cover(again, history.book)
 
 
-@given(books, histories())
-def test_entries_move_quantities_between_buckets(book: PolicyBook, facts: list[Fact]) -> None:
+def entries_move_quantities_between_buckets(history: History) -> None:
     """Law 2: every grant's buckets are the fold of its entries, sum up, and are never negative."""
-    record, outcomes = _posted(book, facts)
+    record, outcomes = history.record, history.outcomes
     folded: dict[str, dict[str, int]] = {}
     for entry in _entries(outcomes):
         assert entry.quantity > 0
@@ -105,13 +125,12 @@ def test_entries_move_quantities_between_buckets(book: PolicyBook, facts: list[F
     assert [Buckets()] * len(untouched) == untouched
 
 
-@given(books, histories())
-def test_a_finite_grant_has_granted_what_it_says(book: PolicyBook, facts: list[Fact]) -> None:
+def a_finite_grant_has_granted_what_it_says(history: History) -> None:
     """Law 2: a grant that counts grants its quantity, or without one what was taken.
 
     It is never less than closed lines keep of it.
     """
-    whole, _ = _posted(book, facts)
+    whole = history.record
     kept: Counter[str] = Counter()
     for charge in whole.charges.values():
         kept.update({take.grant_id: take.quantity for take in charge.kept})
@@ -122,21 +141,17 @@ def test_a_finite_grant_has_granted_what_it_says(book: PolicyBook, facts: list[F
         assert (0 if record.grant.pending else promised) == record.buckets.granted
 
 
-@given(books, histories())
-def test_no_overage_while_a_grant_that_may_pay_has_a_rest(
-    book: PolicyBook, facts: list[Fact]
-) -> None:
+def no_overage_while_a_grant_that_may_pay_has_a_rest(history: History) -> None:
     """Law 3: a line is short only where every grant that might pay it is used up."""
-    record, _ = _posted(book, facts)
+    record = history.record
     for charge in record.charges.values():
         if charge.eligible and charge.coverage.uncovered != (0, 1):
             assert [] == [g for g in record.grants.values() if _might_still_pay(g, charge)]
 
 
-@given(books, histories())
-def test_a_line_pays_its_costs_exactly(book: PolicyBook, facts: list[Fact]) -> None:
+def a_line_pays_its_costs_exactly(history: History) -> None:
     """Law 3: takes come from grants that may pay, and never exceed what the line costs."""
-    record, _ = _posted(book, facts)
+    record = history.record
     for charge in record.charges.values():
         costs = dict(charge.line.costs)
         taken: dict[str, int] = {}
@@ -147,12 +162,9 @@ def test_a_line_pays_its_costs_exactly(book: PolicyBook, facts: list[Fact]) -> N
         assert all(0 < quantity <= costs[unit] for unit, quantity in taken.items())
 
 
-@given(books, histories())
-def test_every_entry_and_every_uncovered_part_is_explained(
-    book: PolicyBook, facts: list[Fact]
-) -> None:
+def every_entry_and_every_uncovered_part_is_explained(history: History) -> None:
     """Law 4: entries name their grant and line, uncovered parts their reasons."""
-    for outcome in _posted(book, facts)[1]:
+    for outcome in history.outcomes:
         for _, entry in outcome.entries:
             assert entry.grant_id in outcome.grants
             of_line = {entry.source, entry.target} & {"held", "drawn"}
@@ -161,12 +173,9 @@ def test_every_entry_and_every_uncovered_part_is_explained(
             _assert_explained(announcement.content)
 
 
-@given(books, histories())
-def test_a_line_short_of_credits_names_the_grants_that_refused(
-    book: PolicyBook, facts: list[Fact]
-) -> None:
+def a_line_short_of_credits_names_the_grants_that_refused(history: History) -> None:
     """Law 4: the last decision on a booking gives, by reason, every grant valid at its start."""
-    record, outcomes = _posted(book, facts)
+    record, outcomes = history.record, history.outcomes
     for outcome in outcomes[-1:]:
         for decided in _contents(outcome, CoverageDecided):
             for line in decided.lines:
@@ -180,23 +189,20 @@ def test_a_line_short_of_credits_names_the_grants_that_refused(
                 assert not line.charge.short or valid <= refused
 
 
-@given(books, histories())
-def test_a_quote_is_the_settlement_thrown_away(book: PolicyBook, facts: list[Fact]) -> None:
+def a_quote_is_the_settlement_thrown_away(history: History) -> None:
     """Law 6: asking what a fact would change changes nothing, and says what it then changes."""
-    record, _ = _posted(book, facts[:-1])
-    if admit(record.facts_of(facts[-1].subject), facts[-1]) == "accepted":
+    record, last = AccountRecord(ACCOUNT, history.book), history.facts[-1]
+    post(record, history.facts[:-1])
+    if admit(record.facts_of(last.subject), last) == "accepted":
         before = deepcopy((_state(record), record.numbers, record.facts))
-        quote = settle(record, facts[-1])
+        quote = settle(record, last)
         assert before == (_state(record), record.numbers, record.facts)
-        record.accept(quote)
-        told = [fact for facts in record.facts.values() for fact in facts]
-        assert _covered(cover(told, book)) == _state(record)
+        assert _comparable(history.outcomes[-1]) == _comparable(quote)
 
 
-@given(books, histories())
-def test_balances_fold_from_their_events(book: PolicyBook, facts: list[Fact]) -> None:
+def balances_fold_from_their_events(history: History) -> None:
     """Law 7: the changes of balance fold to the balances, each beginning where one ended."""
-    record, outcomes = _posted(book, facts)
+    record, outcomes = history.record, history.outcomes
     folded: dict[str, Buckets] = {}
     for outcome in outcomes:
         for changed in _contents(outcome, BalanceChanged):
@@ -205,10 +211,9 @@ def test_balances_fold_from_their_events(book: PolicyBook, facts: list[Fact]) ->
     assert folded == record.balances
 
 
-@given(books, histories())
-def test_obligations_fold_from_their_events(book: PolicyBook, facts: list[Fact]) -> None:
+def obligations_fold_from_their_events(history: History) -> None:
     """Law 7: the changes of overage fold to what is owed; revisions count from 1 upwards."""
-    record, outcomes = _posted(book, facts)
+    record, outcomes = history.record, history.outcomes
     totals: dict[ObligationKey, tuple[int, int]] = {}
     latest: dict[ObligationKey, Obligation] = {}
     for outcome in outcomes:
@@ -222,10 +227,9 @@ def test_obligations_fold_from_their_events(book: PolicyBook, facts: list[Fact])
     assert latest == {o.key: o for held in record.obligations.values() for o in held}
 
 
-@given(books, histories())
-def test_sequences_prove_that_nothing_was_missed(book: PolicyBook, facts: list[Fact]) -> None:
+def sequences_prove_that_nothing_was_missed(history: History) -> None:
     """Law 7: announcements and entries are numbered without gaps, each kind is a chain."""
-    record, outcomes = _posted(book, facts)
+    record, outcomes = history.record, history.outcomes
     announcements = [a for outcome in outcomes for a in outcome.announcements]
     assert list(range(1, len(announcements) + 1)) == [a.sequence for a in announcements]
     numbers = [number for outcome in outcomes for number, _ in outcome.entries]
@@ -237,10 +241,9 @@ def test_sequences_prove_that_nothing_was_missed(book: PolicyBook, facts: list[F
         assert [0] == [a.previous_sequence for a in of_kind[:1]] or not of_kind
 
 
-@given(books, histories())
-def test_decisions_fold_to_the_coverage(book: PolicyBook, facts: list[Fact]) -> None:
+def decisions_fold_to_the_coverage(history: History) -> None:
     """Law 7: who reads only what was decided knows how every line is paid."""
-    record, outcomes = _posted(book, facts)
+    record, outcomes = history.record, history.outcomes
     decided: dict[str, dict[LineKey, Any]] = {}
     for outcome in outcomes:
         for content in _contents(outcome, CoverageDecided):
@@ -250,37 +253,62 @@ def test_decisions_fold_to_the_coverage(book: PolicyBook, facts: list[Fact]) -> 
     assert folded == {key: (c.line, c.coverage) for key, c in record.charges.items()}
 
 
-@given(books, histories())
-def test_a_rebuild_repeats_every_entry(book: PolicyBook, facts: list[Fact]) -> None:
+def a_rebuild_repeats_every_entry(history: History) -> None:
     """Law 8: the same facts with their answers, in their order, give the same outcomes."""
-    expected = _posted(book, facts)[1]
-    actual = post(AccountRecord(ACCOUNT, book), _told(expected), is_answered=True)
+    expected = history.outcomes
+    actual = post(AccountRecord(ACCOUNT, history.book), _told(expected), is_answered=True)
     assert [_comparable(o) for o in expected] == [_comparable(o) for o in actual]
 
 
-@given(books, histories())
-def test_the_same_fact_twice_is_a_duplicate(book: PolicyBook, facts: list[Fact]) -> None:
+def the_same_fact_twice_is_a_duplicate(history: History) -> None:
     """Law 9: every fact on record is told apart from news."""
-    record, _ = _posted(book, facts)
-    for fact in facts:
+    record = history.record
+    for fact in history.facts:
         assert "duplicate" == admit(record.facts_of(fact.subject), fact)
 
 
-@given(books, histories(), st.integers(1, 4), st.lists(st.integers(1, 6), max_size=8))
-def test_neither_batches_nor_loading_can_be_seen(
-    book: PolicyBook, facts: list[Fact], chunk: int, sizes: list[int]
-) -> None:
+def neither_batches_nor_loading_can_be_seen(history: History) -> None:
     """Law 11: a record fed piece by piece, batch by batch, gives the outcomes of the whole."""
-    store = AccountRecord(ACCOUNT, book)
+    store = AccountRecord(ACCOUNT, history.book)
     actual: list[Outcome] = []
-    for batch in _batches(facts, sizes):
-        loader = Loader(store, chunk)
+    for batch in _batches(history.facts, history.sizes):
+        loader = Loader(store, history.chunk)
         outcomes = [o for fact in batch if (o := loader.post(fact)) is not None]
         for outcome in outcomes:
             store.accept(outcome)
         actual += outcomes
-    expected = _posted(book, facts)[1]
+    expected = history.outcomes
     assert [_comparable(o) for o in expected] == [_comparable(o) for o in actual]
+
+
+LAWS: tuple[Callable[[History], None], ...] = (
+    order_and_repetition_of_facts_change_nothing,
+    settling_fact_by_fact_is_covering_all_of_them,
+    cover_knows_no_order,
+    entries_move_quantities_between_buckets,
+    a_finite_grant_has_granted_what_it_says,
+    no_overage_while_a_grant_that_may_pay_has_a_rest,
+    a_line_pays_its_costs_exactly,
+    every_entry_and_every_uncovered_part_is_explained,
+    a_line_short_of_credits_names_the_grants_that_refused,
+    a_quote_is_the_settlement_thrown_away,
+    balances_fold_from_their_events,
+    obligations_fold_from_their_events,
+    sequences_prove_that_nothing_was_missed,
+    decisions_fold_to_the_coverage,
+    a_rebuild_repeats_every_entry,
+    the_same_fact_twice_is_a_duplicate,
+    neither_batches_nor_loading_can_be_seen,
+)
+
+
+@pytest.mark.timeout(900)
+@settings(max_examples=4 * settings().max_examples)
+@given(_settled())
+def test_every_law_holds_in_every_history(history: History) -> None:
+    """In twelve hundred histories where CI runs, each with closings."""
+    for law in LAWS:
+        law(history)
 
 
 @pytest.mark.parametrize("act", ["book", "cancel", "grant more", "let time pass"])
@@ -329,11 +357,6 @@ def _busy_account(lines: int) -> AccountRecord:
 
 def _hourly(number: int) -> Line:
     return a_line(starts=at("2020-01-01 00:00") + timedelta(hours=number), costs={"credit": 1})
-
-
-def _posted(book: PolicyBook, facts: Iterable[Fact]) -> tuple[AccountRecord, list[Outcome]]:
-    record = AccountRecord(ACCOUNT, book)
-    return record, post(record, facts)
 
 
 def _told(outcomes: Iterable[Outcome]) -> list[Fact]:

@@ -216,6 +216,11 @@ TAMPERINGS = {
         "takes_agree_with_charges",
         "cannot be checked",
     ),
+    "a grant that gave more than it says": (
+        "update grants set quantity = 1 where grant_id = 'gift'",
+        "grants_give_what_they_say",
+        "grant gift: granted 2 of 1, closed lines keep 0",
+    ),
     "a charge's uncovered part": (
         "update charges set uncovered = '1/2' where booking_id = 'offsite'",
         "rebuild",

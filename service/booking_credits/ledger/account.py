@@ -102,8 +102,11 @@ class AccountRecord:
         """Take over what a fact changed."""
         fact = outcome.fact
         self.facts[fact.subject] = (*self.facts.get(fact.subject, ()), fact)
-        self.numbers, self.present = outcome.numbers, outcome.present
-        self.timeline = outcome.timeline
+        self.numbers, self.present, self.timeline = (
+            outcome.numbers,
+            outcome.present,
+            outcome.timeline,
+        )
         for key, charge in outcome.charges.items():
             self.put_charge(key, charge)
         self.put_grants(outcome.grants.values())
@@ -134,10 +137,9 @@ class AccountRecord:
     def put_closed(self, lines: Iterable[ClosedLine]) -> None:
         """Set lines as they stood when they were closed."""
         for line in lines:
-            key = line.booking_id, line.line.line_no
-            self.closed[key] = line
-            for grant_id, _ in line.takes:
-                self._closed_on.setdefault(grant_id, set()).add(key)
+            self.closed[line.key] = line
+            for take in line.takes:
+                self._closed_on.setdefault(take.grant_id, set()).add(line.key)
 
     def put_facts(self, subject: str, facts: Iterable[Fact]) -> None:
         """Set the facts on record of a subject."""
@@ -212,6 +214,11 @@ class AccountRecord:
         if not self.reach.whole:
             raise NotLoaded(Everything())
 
+    @property
+    def closed_grants(self) -> Iterable[str]:
+        """The ids of the grants that closed lines took from when they were closed."""
+        return self._closed_on
+
     def closed_on(self, grant_id: str) -> set[LineKey]:
         """Return the closed lines that took from a grant when they were closed."""
         return self._closed_on.get(grant_id, set())
@@ -238,7 +245,7 @@ class AccountRecord:
         ended = [
             grant_id
             for grant_id, record in self.grants.items()
-            if _has_rest(record) and record.grant.changes_within(self.present, instant)
+            if record.has_rest and record.grant.changes_within(self.present, instant)
         ]
         return sorted(keys), sorted(ended)
 
@@ -290,15 +297,12 @@ class AccountRecord:
         """Yield the lists of those who may want more of a grant, each in rank."""
         yield self._short
         for grant_id, ranked in self._takers.items():
-            if ranked and grant_id not in better_ids and self._overlap(grant_id, grant):
+            if (
+                ranked
+                and grant_id not in better_ids
+                and self.grants[grant_id].grant.overlaps(grant)
+            ):
                 yield ranked
-
-    def _overlap(self, grant_id: str, grant: Grant) -> bool:
-        """Say whether some service time lies in the windows of both grants."""
-        other = self.grants[grant_id].grant
-        return (grant.to_at is None or other.from_at < grant.to_at) and (
-            other.to_at is None or grant.from_at < other.to_at
-        )
 
     def _first_in(
         self,
@@ -336,19 +340,14 @@ class AccountRecord:
         """Say whether whoever could want more of a grant above a rank is loaded."""
         last_taken = self.reach.last_taken
         return self.reach.last_short <= above and not any(
-            last_taken.get(grant_id, FIRST_RANK) > above and self._overlap(grant_id, grant)
+            last_taken.get(grant_id, FIRST_RANK) > above
+            and self.grants[grant_id].grant.overlaps(grant)
             for grant_id in self.grants
             if grant_id not in better_ids
         )
 
 
 _LAST_KEY: LineKey = (LAST_RANK, 0)
-
-
-def _has_rest(record: GrantRecord) -> bool:
-    """Say whether time can change where a rest lies; what was removed may yet be beyond a cap."""
-    buckets = record.buckets
-    return bool(buckets.available or (buckets.removed and record.grant.roll_cap is not None))
 
 
 def _drop(ranked: list[tuple[Rank, LineKey]], item: tuple[Rank, LineKey]) -> None:

@@ -14,18 +14,33 @@ if TYPE_CHECKING:
 
     from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.calendars import Timeline
+    from booking_credits.ledger.charges import LineKey
     from booking_credits.ledger.facts import PeriodClosed
 
 _LAST_MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedTake:
+    """What a line took from a grant when it was closed, in steps of the grant's unit."""
+
+    grant_id: str
+    unit: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClosedLine:
-    """A line as it stood when it was closed, with its takes: pairs of grant and steps."""
+    """A line as it stood when it was closed, with its takes."""
 
     booking_id: str
     line: Line
-    takes: tuple[tuple[str, int], ...]
+    takes: tuple[ClosedTake, ...]
+
+    @property
+    def key(self) -> LineKey:
+        """Booking and line number."""
+        return self.booking_id, self.line.line_no
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +66,10 @@ def lines_to_close(record: AccountRecord, fact: PeriodClosed) -> tuple[ClosedLin
         ClosedLine(
             charge.standing.booking_id,
             charge.line,
-            tuple((take.grant_id, take.quantity) for take in charge.coverage.takes),
+            tuple(
+                ClosedTake(t.grant_id, record.grants[t.grant_id].grant.unit, t.quantity)
+                for t in charge.coverage.takes
+            ),
         )
         for charge in record.open_lines_before(fact.ends_at)
     )
@@ -78,7 +96,7 @@ def said_of(closed: ClosedLine) -> dict[str, Any]:
         "costs": dict(line.costs),
         "price": None if price is None else [price.amount_minor, price.currency],
         "marks": [line.payable_by_credits, line.discounted, line.online_plan],
-        "takes": [[grant_id, quantity] for grant_id, quantity in closed.takes],
+        "takes": [[take.grant_id, take.unit, take.quantity] for take in closed.takes],
     }
 
 
@@ -96,5 +114,4 @@ def closed_line_from(said: dict[str, Any]) -> ClosedLine:
         None if price is None else Money(*price),
         *said["marks"],
     )
-    takes = tuple((grant_id, quantity) for grant_id, quantity in said["takes"])
-    return ClosedLine(said["booking_id"], line, takes)
+    return ClosedLine(said["booking_id"], line, tuple(ClosedTake(*take) for take in said["takes"]))

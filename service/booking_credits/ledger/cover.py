@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ from booking_credits.ledger.facts import (
 )
 from booking_credits.ledger.grants import grants_of
 from booking_credits.ledger.kept_takes import kept_of
+from booking_credits.ledger.remnants import grant_for, remnants
 from booking_credits.ledger.standing import grants_in_being, opening_grants, standing_grants
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.charges import Charge, Coverage, LineKey, Owed
-    from booking_credits.ledger.closing import ClosedLine
     from booking_credits.ledger.facts import Fact
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.policies import Policy, PolicyBook
@@ -80,14 +81,19 @@ def cover(facts: Iterable[Fact], book: PolicyBook) -> Covered:
         for line in standing_lines(f for f in known if isinstance(f, BOOKING_FACTS)).values()
     ]
     starts = sorted({line.line.starts_at for line in standing})
-    grants |= grants_in_being(standing_grants(every, timeline), grants, present, starts)
-    closed = {
-        (line.booking_id, line.line.line_no): line
-        for fact in every
-        if isinstance(fact, PeriodClosed)
-        for line in fact.lines or ()
-    }
-    charges = _charges(standing, grants, closed, timeline, present)
+    rules = standing_grants(every, timeline)
+    grants |= grants_in_being(rules, grants, present, starts)
+    closings = (fact for fact in every if isinstance(fact, PeriodClosed))
+    closed = {line.key: line for fact in closings for line in fact.lines or ()}
+    takes = (take for line in closed.values() for take in line.takes)
+    grants |= remnants(takes, grants.get, rules)
+    kept: dict[LineKey, Coverage] = {}
+    for line in standing:
+        if line.key in closed:
+            policy = timeline.policy_at(line.line.starts_at)
+            find = partial(grant_for, find=grants.get, standing=rules)
+            kept[line.key] = kept_of(closed[line.key], line.line, policy, find)
+    charges = _charges(standing, grants, kept, timeline, present)
     owed = {key: owed_for(charge, timeline, present) for key, charge in charges.items()}
     return Covered(
         charges,
@@ -99,7 +105,7 @@ def cover(facts: Iterable[Fact], book: PolicyBook) -> Covered:
 def _charges(
     standing: Iterable[StandingLine],
     grants: dict[str, Grant],
-    closed: dict[LineKey, ClosedLine],
+    kept: dict[LineKey, Coverage],
     timeline: Timeline,
     present: datetime | None,
 ) -> dict[LineKey, Charge]:
@@ -109,16 +115,12 @@ def _charges(
     """
     taken: Counter[str] = Counter()
     rolled: Counter[str] = Counter()
-    kept: dict[LineKey, Coverage] = {}
     ranked = sorted(((rank_of(s, timeline), s) for s in standing), key=itemgetter(0))
     for _, line in ranked:
-        if line.key in closed:
-            policy = timeline.policy_at(line.line.starts_at)
-            kept[line.key] = kept_of(closed[line.key], line.line, policy, grants.get)
-            for take in kept[line.key].takes:
-                taken[take.grant_id] += take.quantity
-                if grants[take.grant_id].rolls_over_to(line.line):
-                    rolled[take.grant_id] += take.quantity
+        for take in kept.get(line.key, UNPAID).takes:
+            taken[take.grant_id] += take.quantity
+            if grants[take.grant_id].rolls_over_to(line.line):
+                rolled[take.grant_id] += take.quantity
 
     charges: dict[LineKey, Charge] = {}
     for rank, line in ranked:

@@ -38,6 +38,12 @@ class GrantRecord:
     buckets: Buckets
     rolled: int = 0
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether time can change where a rest lies; what was removed may yet be beyond a cap."""
+        is_removed = self.buckets.removed and self.grant.roll_cap is not None
+        return bool(self.buckets.available or is_removed)
+
 
 @dataclass(frozen=True, slots=True)
 class _Change:

@@ -69,6 +69,12 @@ class Grant:
         """Say whether the window contains a service time."""
         return self.from_at <= instant and (self.to_at is None or instant < self.to_at)
 
+    def overlaps(self, other: Grant) -> bool:
+        """Say whether some service time lies in the windows of both."""
+        return (other.to_at is None or self.from_at < other.to_at) and (
+            self.to_at is None or other.from_at < self.to_at
+        )
+
     def reaches(self, line: Line) -> bool:
         """Say whether window and scope contain a line."""
         return self.is_valid_at(line.starts_at) and self.scope.contains(line)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from booking_credits.ledger.grant_ids import MONTHLY, period_grant_id
+from booking_credits.ledger.remnants import is_remnant
 from booking_credits.ledger.standing import falls_into
 
 if TYPE_CHECKING:
@@ -98,5 +99,7 @@ def _asked_for(record: AccountRecord, given: list[PeriodGrant]) -> list[PeriodGr
 
 
 def _is_missing(record: AccountRecord, given: PeriodGrant) -> bool:
-    ids = (given.grant.grant_id, given.replaced_by)
-    return not any(grant_id in record.grants for grant_id in ids)
+    if given.replaced_by in record.grants:
+        return False
+    known = record.grants.get(given.grant.grant_id)
+    return known is None or is_remnant(known.grant)

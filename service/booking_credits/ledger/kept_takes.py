@@ -13,7 +13,9 @@ from booking_credits.ledger.charges import (
     less_taken,
     needed,
 )
+from booking_credits.ledger.grant_ids import is_of_rule
 from booking_credits.ledger.grants import differ_in_quantity
+from booking_credits.ledger.remnants import grant_for, replacement_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.charges import Charge, LineKey
-    from booking_credits.ledger.closing import ClosedLine
+    from booking_credits.ledger.closing import ClosedLine, ClosedTake
     from booking_credits.ledger.facts import Line
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.policies import Policy
@@ -29,27 +31,32 @@ if TYPE_CHECKING:
 
 
 def kept_of(
-    closed: ClosedLine, line: Line, policy: Policy, find: Callable[[str], Grant | None]
+    closed: ClosedLine, line: Line, policy: Policy, find: Callable[[ClosedTake], Grant | None]
 ) -> Coverage:
     """Return what a line that has been closed keeps of its takes, as it now stands.
 
-    A line that is another by now gives back what it needs no longer and what may not pay it.
+    A line that is another by now gives back what it needs no longer and, if it has moved, what
+    may not pay it there. `find` says which grant stands for that of a take by now.
     """
-    is_same = line == closed.line
-    if not is_same and not policy.admits(line):
+    if line != closed.line and not policy.admits(line):
         return UNPAID
+    has_moved = _place(line) != _place(closed.line)
     costs = dict(line.costs)
-    takes: list[Take] = []
+    taken: dict[str, int] = {}
     left = WHOLE
-    for grant_id, quantity in closed.takes:
-        grant = find(grant_id)
-        if grant is None or grant.pending or not (is_same or grant.reaches(line)):
+    for take in closed.takes:
+        grant = find(take)
+        if grant is None or grant.pending or (has_moved and not grant.reaches(line)):
             continue
-        cost = costs.get(grant.unit, 0)
-        if taken := min(quantity, needed(cost, left)):
-            takes.append(Take(grant_id, taken))
-            left = less_taken(left, taken, cost)
-    return Coverage(tuple(takes), left)
+        cost = costs.get(take.unit, 0)
+        if quantity := min(take.quantity, needed(cost, left)):
+            taken[grant.grant_id] = taken.get(grant.grant_id, 0) + quantity
+            left = less_taken(left, quantity, cost)
+    return Coverage(tuple(Take(grant_id, quantity) for grant_id, quantity in taken.items()), left)
+
+
+def _place(line: Line) -> tuple[object, ...]:
+    return line.starts_at, line.resource, line.product_group, line.location
 
 
 class KeptTakes:
@@ -81,7 +88,7 @@ class KeptTakes:
     def of_grant(self, grant: Grant) -> tuple[int, int]:
         """Sum up what closed lines keep of a grant that reads otherwise, and of its cap."""
         quantity = rolled = 0
-        for key in self._record.closed_on(grant.grant_id) | self._change.closed.keys():
+        for key in self._taking_from(grant.grant_id) | self._change.closed.keys():
             standing, kept = self.standing(key), self.of(key) or UNPAID
             taken = sum(take.quantity for take in kept.takes if take.grant_id == grant.grant_id)
             quantity += taken
@@ -95,12 +102,16 @@ class KeptTakes:
         Empty where it may: nobody else has less of an unlimited or a plain grant for it.
         """
         merely: dict[LineKey, Charge] = {}
+        if self._change.grants:
+            return merely
         for key, closed in self._change.closed.items():
             charge = self._record.charges.get(key)
             if charge is None or charge.closed is not None or charge.line != closed.line:
                 return {}
             takes = charge.coverage.takes
-            if tuple((take.grant_id, take.quantity) for take in takes) != closed.takes:
+            if [(t.grant_id, t.quantity) for t in takes] != [
+                (t.grant_id, t.quantity) for t in closed.takes
+            ]:
                 return {}
             if any(self._record.grants[take.grant_id].grant.is_limited for take in takes):
                 return {}
@@ -113,8 +124,18 @@ class KeptTakes:
         keys = {*change.closed, *(key for key in change.lines if key in record.closed)}
         for grant in change.grants.values():
             if self._reads_otherwise(grant):
-                keys |= record.closed_on(grant.grant_id)
+                keys |= self._taking_from(grant.grant_id)
         return sorted(keys)
+
+    def _taking_from(self, grant_id: str) -> set[LineKey]:
+        """List the lines that took from a grant, or from one that it replaces, when closed."""
+        keys = set(self._record.closed_on(grant_id))
+        for other_id in self._record.closed_grants:
+            if is_of_rule(other_id) and (
+                grant_id == replacement_of(other_id, self._change.standing)
+            ):
+                keys |= self._record.closed_on(other_id)
+        return keys
 
     def _reads_otherwise(self, grant: Grant) -> bool:
         """Say whether more of a grant is another than its quantity and what was removed."""
@@ -132,8 +153,16 @@ class KeptTakes:
         if standing is None:
             return UNPAID
         policy = self._change.timeline.policy_at(standing.line.starts_at)
-        return kept_of(closed, standing.line, policy, self._grant)
+        return kept_of(closed, standing.line, policy, self._find)
+
+    def _find(self, take: ClosedTake) -> Grant | None:
+        found = grant_for(take, self._grant, self._change.standing)
+        if found is None:
+            self._record.require_all()
+        return found
 
     def _grant(self, grant_id: str) -> Grant | None:
+        if grant_id in self._change.gone:
+            return None
         known = self._record.grants.get(grant_id)
         return self._change.grants.get(grant_id) or (None if known is None else known.grant)

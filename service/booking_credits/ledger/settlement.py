@@ -43,6 +43,7 @@ from booking_credits.ledger.notices import expiring, furthest_end
 from booking_credits.ledger.obligations import revise_obligations
 from booking_credits.ledger.outcomes import Numbers, Outcome
 from booking_credits.ledger.reasons import refusals
+from booking_credits.ledger.remnants import remnants, remnants_not_known, remnants_on_record
 from booking_credits.ledger.standing import (
     grants_in_being,
     is_standing,
@@ -141,9 +142,8 @@ def _change(record: AccountRecord, fact: Fact) -> Change:
     if isinstance(fact, BOOKING_FACTS):
         lines = _revised_lines(record, fact)
         brought, emptied = follow_lines(record, lines)
-        return Change(
-            timeline, present, standing, lines, brought | _taken_back(record, emptied), emptied
-        )
+        left, gone = _taken_back(record, emptied, brought)
+        return Change(timeline, present, standing, lines, brought | left, gone)
     of_standing = is_standing(fact) or fact.subject in (ACCOUNT_SUBJECT, *record.monthly)
     if isinstance(fact, AccountDescribed) or of_standing:
         return _read_anew(record, fact)
@@ -155,16 +155,29 @@ def _change(record: AccountRecord, fact: Fact) -> Change:
         grants |= begun_by(record, fact.occurred_at)
         return Change(timeline, fact.occurred_at, standing, lines, grants)
     if isinstance(fact, PeriodClosed):
-        closed = {(c.booking_id, c.line.line_no): c for c in fact.lines or ()}
-        return Change(timeline, present, standing, {}, {}, closed=closed)
+        closed = {line.key: line for line in fact.lines or ()}
+        unknown = remnants_not_known(record, closed.values())
+        return Change(timeline, present, standing, {}, unknown, closed=closed)
     grants = _named_grants(record, fact)
-    gone = replaced_by(record, fact, grants) if isinstance(fact, PlanRenewed) else frozenset()
-    return Change(timeline, present, standing, {}, grants | _taken_back(record, gone), gone)
+    replaced = replaced_by(record, fact, grants) if isinstance(fact, PlanRenewed) else ()
+    left, gone = _taken_back(record, replaced, grants)
+    return Change(timeline, present, standing, {}, grants | left, gone)
 
 
-def _taken_back(record: AccountRecord, grant_ids: Iterable[str]) -> dict[str, Grant]:
-    """Let grants that are no more be pending, so that they give back all there is of them."""
-    return {i: replace(record.grants[i].grant, pending=True) for i in grant_ids}
+def _taken_back(
+    record: AccountRecord, grant_ids: Iterable[str], brought: Mapping[str, Grant]
+) -> tuple[dict[str, Grant], frozenset[str]]:
+    """Let grants that are no more be pending, so that they give back all there is of them.
+
+    Those from which closed lines took, and which nothing replaces, are not gone altogether.
+    """
+    left = remnants_on_record(record, grant_ids, brought)
+    back = {i: _pending(record, i) for i in grant_ids if i not in left}
+    return left | back, frozenset(back)
+
+
+def _pending(record: AccountRecord, grant_id: str) -> Grant:
+    return replace(record.grants[grant_id].grant, pending=True)
 
 
 def _next_start(change: Change, fact: Fact) -> datetime | None:
@@ -209,8 +222,10 @@ def _read_anew(record: AccountRecord, fact: Fact) -> Change:
     standing = standing_grants(facts, timeline)
     starts = sorted({charge.line.starts_at for charge in record.charges.values()})
     grants |= grants_in_being(standing, grants, record.present, starts)
+    takes = (take for line in record.closed.values() for take in line.takes)
+    grants |= remnants(takes, grants.get, standing)
     gone = frozenset(record.grants.keys() - grants.keys())
-    grants |= _taken_back(record, gone)
+    grants |= {grant_id: _pending(record, grant_id) for grant_id in gone}
     return Change(timeline, record.present, standing, lines, grants, gone)
 
 

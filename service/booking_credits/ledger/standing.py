@@ -11,22 +11,25 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from booking_credits.ledger.calendars import described_order, midnight
-from booking_credits.ledger.facts import AccountDescribed, CreditsGranted, GrantRemoved
-from booking_credits.ledger.grant_ids import MONTHLY, names_in, period_grant_id
+from booking_credits.ledger.facts import AccountDescribed, CreditsGranted, GrantRemoved, Scope
+from booking_credits.ledger.grant_ids import (
+    MONTHLY,
+    names_in,
+    period_grant_id,
+)
 from booking_credits.ledger.grants import Grant, less, one_time_end, rolled_over
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
-    from datetime import date, datetime
 
     from booking_credits.ledger.allotments import StandingAllotment
     from booking_credits.ledger.calendars import Calendar, Period, Timeline
-    from booking_credits.ledger.facts import Fact, Rollover, Scope
+    from booking_credits.ledger.facts import Fact, Rollover
     from booking_credits.ledger.policies import Rhythm
 
 

@@ -285,7 +285,7 @@ class LedgerReader:
             if row["said"] is not None:
                 closed = closed_line_from(json.loads(row["said"]))
                 record.put_closed((closed,))
-                takes.update((row["account_id"], grant_id) for grant_id, _ in closed.takes)
+                takes.update((row["account_id"], take.grant_id) for take in closed.takes)
             if row["line_no"] is None:
                 continue
             charge = charge_from(row)

@@ -394,7 +394,7 @@ def _grants(arrivals: Iterable[Arrival]) -> set[tuple[str, str]]:
 def _grants_of(fact: Fact) -> Iterable[str]:
     """Name the grants of a fact, for a closing that is told again those that its lines keep."""
     if isinstance(fact, PeriodClosed):
-        return {grant_id for closed in fact.lines or () for grant_id, _ in closed.takes}
+        return {take.grant_id for closed in fact.lines or () for take in closed.takes}
     return ids_of(fact) if isinstance(fact, GRANT_FACTS) else ()
 
 

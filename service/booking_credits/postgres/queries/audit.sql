@@ -176,6 +176,21 @@ from grants as g full join taken as t using (account_id, grant_id)
 where (g.held, g.drawn) is distinct from (coalesce(t.held, 0), coalesce(t.drawn, 0))
 order by account_id, grant_id limit $1
 
+-- name: grants_give_what_they_say
+-- A finite grant has granted its quantity, or what closed lines keep of it where that is more.
+with kept as (
+    select c.account_id, k.take ->> 0 as grant_id, sum((k.take ->> 1)::bigint) as quantity
+    from charges as c cross join lateral json_array_elements(c.closed) as k (take)
+    group by c.account_id, 2
+)
+select g.account_id,
+    format('grant %s: granted %s of %s, closed lines keep %s', g.grant_id, g.granted, g.quantity,
+        coalesce(k.quantity, 0)) as detail
+from grants as g left join kept as k using (account_id, grant_id)
+where not g.pending and g.granted <> greatest(g.quantity, k.quantity)
+    and g.quantity is not null
+order by 1, 2 limit $1
+
 -- name: facts_agree_with_events_received
 -- Every fact is in the directory of events, with its account and hash.
 select f.account_id,
