@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import gather, timeout
 from collections import defaultdict
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aiokafka.errors import ProducerClosed
@@ -31,6 +32,14 @@ _PUBLISH_TIMEOUT_SECONDS: Final = 30
 _STOP_TIMEOUT_SECONDS: Final = 5
 # As `write_headers` of the contracts writes them, which checks what is known to be right here.
 _HEADERS: Final = (("content-type", b"application/json"), ("ce_specversion", b"1.0"))
+
+
+@lru_cache(maxsize=16_384)
+def _partition_of(account_id: str, partitions: tuple[int, ...]) -> int:
+    """Choose the partition of an account as any producer does, which takes it long."""
+    among = list(partitions)
+    partition: int = DefaultPartitioner()(account_id.encode(), among, among)
+    return partition
 
 
 class Publisher:
@@ -98,9 +107,8 @@ class Publisher:
             by_key[self._topics[queued.type], queued.account_id].append(queued)
         by_target: dict[Target, list[Queued]] = defaultdict(list)
         for (topic, account_id), events in by_key.items():
-            partitions = sorted(await producer.partitions_for(topic))
-            partition = DefaultPartitioner()(account_id.encode(), partitions, partitions)
-            by_target[topic, partition].extend(events)
+            partitions = tuple(sorted(await producer.partitions_for(topic)))
+            by_target[topic, _partition_of(account_id, partitions)].extend(events)
         await gather(
             *(self._send_to(producer, target, events) for target, events in by_target.items())
         )

@@ -98,7 +98,7 @@ class OutboxQueue:
         rows = await self._connection.fetch(
             _SQL["read_pages"], sorted(shards), PAGE_ROWS, PAGE_BYTES
         )
-        return [Queued(**row) for row in rows]
+        return [Queued(*row) for row in rows]
 
     async def remove(self, published: Sequence[Queued]) -> bool:
         """Forget what was published; False where some of it is of a shard no longer led."""

@@ -64,7 +64,12 @@ async def open_pool(  # noqa: PLR0913 - each named at the call
         max_size=max_size,
         command_timeout=command_timeout_seconds,
         server_settings=settings,
+        reset=_leave_as_it_is,
     )
+
+
+async def _leave_as_it_is(_connection: Connection) -> None:
+    """Spare a session that goes back its reset: what is set in one ends with a transaction."""
 
 
 def missed_after(seconds: int) -> dict[str, str]:
