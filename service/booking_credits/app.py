@@ -185,6 +185,7 @@ class Service:
         pool = await open_pool(
             dsn,
             application_name="booking-credits",
+            by_index=True,
             idle_timeout_seconds=self.settings.session_timeout_seconds,
         )
         parts.push_async_callback(_close, pool)
@@ -228,8 +229,6 @@ class Service:
 
     def _note(self, posted: Posted) -> None:
         self.metrics.note_posted(posted)
-        if posted.announcements and self.relay is not None:
-            self.relay.wake()
         for letter in posted.dead_letters:
             _log.warning(
                 "dead_letter",

@@ -152,7 +152,7 @@ async def _show_functions(dsn: str, origins: Sequence[Origin], screen: Console) 
 async def _post(dsn: str, origins: Sequence[Origin], spent: Spent) -> None:
     """Post records batch by batch, as the worker does but for their positions."""
     book = load_policies()
-    pool = await open_pool(dsn, application_name="bench", max_size=1)
+    pool = await open_pool(dsn, application_name="bench", max_size=1, by_index=True)
     poster = Poster(pool, book, read_fact=reader_by(book), render=render)
     async with pool.acquire() as connection:
         for first in range(0, len(origins), _BATCH):

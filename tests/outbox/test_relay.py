@@ -14,6 +14,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
 from booking_credits.outbox import publisher
+from booking_credits.outbox import relay as relay_module
 from booking_credits.outbox.relay import Relay
 from booking_credits.postgres.outbox_queue import OutboxQueue, Queued
 from booking_credits.posting.shards import shard_of
@@ -192,13 +193,15 @@ async def test_what_was_published_before_a_crash_comes_again_with_the_same_ids(
     assert once * 3 == [dict(record.headers)["ce_id"] for record in records]
 
 
-async def test_what_comes_while_the_relay_runs_goes_out_at_once_when_woken(outbox: Outbox) -> None:
-    """Waking saves the wait for the next look."""
+async def test_what_comes_while_the_relay_runs_goes_out_at_once(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay is told by Postgres, and does not wait for its next look."""
+    monkeypatch.setattr(relay_module, "_LOOK_EVERY_SECONDS", 3 * DEADLINE_SECONDS)
     async with running(outbox.relay()) as relay:
         await until(lambda: relay.state.led == set(range(16)))
         for sequence in range(1, 6):
             await outbox.put("mina-and-sons", [sequence])
-            relay.wake()
             await until(partial(_has_published, relay, sequence))
 
     assert {"mina-and-sons": [1, 2, 3, 4, 5]} == sequences(await outbox.read(), ["mina-and-sons"])
@@ -243,7 +246,7 @@ async def test_a_session_that_lost_its_lead_removes_nothing(outbox: Outbox) -> N
     await outbox.put("mina-and-sons", [1])
     shard = shard_of("mina-and-sons")
     queue = OutboxQueue(outbox.dsn)
-    await queue.open()
+    await queue.open(lambda: None)
     try:
         page = await queue.read_pages([shard])
         assert not await queue.remove(page)
@@ -274,7 +277,7 @@ async def test_a_page_ends_before_it_grows_too_large(outbox: Outbox) -> None:
     """Pages are bounded in bytes, but always hold one event."""
     await outbox.put("mina-and-sons", range(1, 6), json.dumps("x" * 200_000))
     queue = OutboxQueue(outbox.dsn)
-    await queue.open()
+    await queue.open(lambda: None)
     try:
         assert 2 == len(await queue.read_pages([shard_of("mina-and-sons")]))
     finally:
@@ -305,7 +308,6 @@ async def test_while_kafka_hangs_the_relay_stops_in_time_and_nothing_is_lost(
         kafka.pause()
         try:
             await outbox.put("mina-and-sons", [2])
-            relay.wake()
             await until(lambda: relay.state.oldest_unpublished is not None)
             async with asyncio.timeout(12):
                 await relay.stop()

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from booking_credits.outbox.publisher import ProducerFactory, Trace
     from booking_credits.postgres.outbox_queue import OutboxQueue
 
-# What another worker posted is found by looking: this much is added to its latency.
-_POLL_SECONDS: Final = 0.025
+# Who leads is told what waits; it looks by itself where it could not be told.
+_LOOK_EVERY_SECONDS: Final = 1.0
 _LEAD_EVERY_SECONDS: Final = 1.0
 _STOP_TIMEOUT_SECONDS: Final = 5.0
 
@@ -82,10 +82,6 @@ class Relay:
         self._rests_until: dict[int, float] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def wake(self) -> None:
-        """Say that there is something to publish."""
-        self._wake.set()
-
     def start(self) -> None:
         """Begin to publish; starting twice is starting once."""
         if self._task is None:
@@ -112,10 +108,13 @@ class Relay:
                 await self._queue.close()
                 await asyncio.sleep(delay)
             else:
-                # Who leads nothing has nothing to find.
-                seconds = _POLL_SECONDS if self.state.led else _LEAD_EVERY_SECONDS
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), seconds)
+                    await asyncio.wait_for(self._wake.wait(), self._look_in_seconds())
+
+    def _look_in_seconds(self) -> float:
+        """Say when to look again, at the latest: a shard that failed is tried after its rest."""
+        rests = (until - time.monotonic() for until in self._rests_until.values())
+        return min((_LOOK_EVERY_SECONDS, *(rest for rest in rests if rest > 0)))
 
     async def _publish_all(self) -> None:
         """Publish a page of each shard in turn until nothing waits but what failed just now."""
@@ -172,7 +171,7 @@ class Relay:
         """Try to lead what another relay may have left, once in a while."""
         if not self._queue.is_open:
             self.state.led.clear()
-            await self._queue.open()
+            await self._queue.open(self._wake.set)
             self._lead_next_at = 0.0
         if time.monotonic() < self._lead_next_at:
             return

@@ -11,7 +11,7 @@ from booking_credits.postgres.pool import WORKER_ROLE, missed_after
 from booking_credits.postgres.sql import load_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -20,6 +20,7 @@ PAGE_BYTES = 512 * 1024
 
 _SQL = load_queries("outbox.sql")
 _COMMAND_TIMEOUT_SECONDS = 30
+_CHANNEL = "booking_credits_outbox"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class OutboxQueue:
             "application_name": "booking-credits outbox",
             "timezone": "UTC",
             "synchronous_commit": "off",
+            # A plan made while a table is small must stay a good one as it fills.
+            "enable_seqscan": "off",
         }
         self._settings |= {} if role is None else {"role": role}
         self._settings |= {} if schema is None else {"search_path": schema}
@@ -66,12 +69,16 @@ class OutboxQueue:
             self._settings |= missed_after(idle_timeout_seconds)
         self._session: asyncpg.Connection[Any] | None = None
 
-    async def open(self) -> None:
-        """Begin a session, which leads nothing yet; a running one is ended."""
+    async def open(self, wake: Callable[[], None]) -> None:
+        """Begin a session, which leads nothing yet; a running one is ended.
+
+        From then on `wake` is called whenever something begins to wait, whoever announced it.
+        """
         await self.close()
         self._session = await asyncpg.connect(
             self._dsn, server_settings=self._settings, command_timeout=_COMMAND_TIMEOUT_SECONDS
         )
+        await self._session.add_listener(_CHANNEL, lambda *_: wake())
 
     async def close(self) -> None:
         """End the session, and with it whatever it leads."""

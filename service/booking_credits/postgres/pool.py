@@ -45,16 +45,20 @@ async def open_pool(  # noqa: PLR0913 - each named at the call
     role: str | None = WORKER_ROLE,
     command_timeout_seconds: float | None = 60,
     idle_timeout_seconds: int | None = None,
+    by_index: bool = False,
 ) -> Pool:
     """Open a pool whose sessions act as a role that may only append to what is append-only.
 
     Without a `role` the sessions act as their user. With an `idle_timeout_seconds` Postgres ends
     a session that says nothing for as long in a transaction, or whose machine is gone: what it had
-    locked is free then, and what it had written is undone.
+    locked is free then, and what it had written is undone. With `by_index` statements look rows up
+    even in small tables: a plan made while a table is small must stay a good one as it fills.
     """
     settings = {"application_name": application_name, "timezone": "UTC"}
     if role is not None:
         settings["role"] = role
+    if by_index:
+        settings["enable_seqscan"] = "off"
     if idle_timeout_seconds is not None:
         settings["idle_in_transaction_session_timeout"] = f"{idle_timeout_seconds}s"
         settings |= missed_after(idle_timeout_seconds)
