@@ -14,7 +14,18 @@ from booking_credits.outbox.rendering import render
 from booking_credits.postgres.pool import open_pool
 from booking_credits.posting.batch import Batch
 from booking_credits.posting.post import Poster
-from builders import a_book, a_booking, a_cancellation, a_line, a_renewal, an_allotment, at
+from builders import (
+    a_book,
+    a_booking,
+    a_cancellation,
+    a_closing,
+    a_grant,
+    a_line,
+    a_renewal,
+    an_allotment,
+    at,
+    time_passed,
+)
 from postgres.arrivals import arrival
 
 LINES_IN_BOOKING = 10
@@ -41,6 +52,21 @@ ACTS: dict[str, Fact] = {
 }
 
 
+AFTER_CLOSING: dict[str, Fact] = {
+    "a booking of the open period": a_booking(
+        "new", a_line(starts="2026-04-20 10:00"), occurred="2026-04-02 10:00"
+    ),
+    "a line learned late": a_booking(
+        "late", a_line(starts="2026-03-01 10:00"), occurred="2026-02-01 10:00"
+    ),
+    "a closed line that was cancelled in time": a_cancellation(
+        "b3", revision=2, occurred="2026-03-01 09:00"
+    ),
+    "credits given late": a_grant("gift", 250, granted="2026-03-01 00:00"),
+    "the next close": a_closing("2026-05-01 00:00"),
+}
+
+
 @pytest.mark.timeout(600)
 async def test_rows_read_do_not_grow_with_open_lines(database: str) -> None:
     """At 100,000 open lines a posting reads what it reads at 1,000."""
@@ -54,6 +80,21 @@ async def test_rows_read_do_not_grow_with_open_lines(database: str) -> None:
 
     assert few.keys() == many.keys()
     assert [] == [act for act, rows in many.items() if rows > few[act] * 1.1 or rows > 1_000]
+
+
+@pytest.mark.timeout(600)
+async def test_rows_read_do_not_grow_with_closed_lines(database: str) -> None:
+    """What was closed is read again only where it is changed itself."""
+    pool = await open_pool(database, application_name="test", max_size=2)
+    try:
+        poster = Poster(pool, a_book(), read_fact=reader_by(a_book()), render=render)
+        few = await _rows_read_after_closing(poster, "few", closed_lines=100)
+        many = await _rows_read_after_closing(poster, "many", closed_lines=3_000)
+    finally:
+        await pool.close()
+
+    assert few.keys() == many.keys()
+    assert [] == [act for act, rows in many.items() if rows > few[act] * 1.1 or rows > 200]
 
 
 async def test_a_posting_leaves_nothing_to_the_collector(database: str) -> None:
@@ -86,6 +127,25 @@ async def _rows_read(poster: Poster, account_id: str, *, open_lines: int) -> dic
         posted = await poster.post(Batch((come(_named_for(fact, account_id)),)))
         assert [1] == list(posted.outcomes.values())
         assert posted.announcements > 0
+        rows[act] = posted.rows_read
+    return rows
+
+
+async def _rows_read_after_closing(
+    poster: Poster, account_id: str, *, closed_lines: int
+) -> dict[str, int]:
+    """Fill a month, close it, and post what concerns it late, and what does not."""
+    bookings = closed_lines // LINES_IN_BOOKING
+    come = partial(arrival, account_id=account_id)
+    granted = a_renewal(an_allotment((closed_lines - 5) * COST), occurred="2026-02-01 10:00")
+    facts = [granted, *(_full_booking(account_id, number) for number in range(bookings))]
+    await poster.post(Batch(tuple(map(come, facts))))
+    await poster.post(Batch((come(time_passed("2026-04-01 00:00")),)))
+    await poster.post(Batch((come(a_closing("2026-04-01 00:00")),)))
+    rows: dict[str, int] = {}
+    for act, fact in AFTER_CLOSING.items():
+        posted = await poster.post(Batch((come(_named_for(fact, account_id)),)))
+        assert [1] == list(posted.outcomes.values()), act
         rows[act] = posted.rows_read
     return rows
 

@@ -102,11 +102,8 @@ class AccountRecord:
         """Take over what a fact changed."""
         fact = outcome.fact
         self.facts[fact.subject] = (*self.facts.get(fact.subject, ()), fact)
-        self.numbers, self.present, self.timeline = (
-            outcome.numbers,
-            outcome.present,
-            outcome.timeline,
-        )
+        self.numbers, self.present = outcome.numbers, outcome.present
+        self.timeline = outcome.timeline
         for key, charge in outcome.charges.items():
             self.put_charge(key, charge)
         self.put_grants(outcome.grants.values())
@@ -314,7 +311,7 @@ class AccountRecord:
     ) -> Charge | None:
         """Return the first charge of a list, within `(low, high]`, that a grant may pay."""
         low, high = within
-        for index in range(bisect_right(ranked, (low, _LAST_KEY)), len(ranked)):
+        for index in range(bisect_right(ranked, (low, (LAST_RANK, 0))), len(ranked)):
             rank, key = ranked[index]
             if rank > high:
                 return None
@@ -345,9 +342,6 @@ class AccountRecord:
             for grant_id in self.grants
             if grant_id not in better_ids
         )
-
-
-_LAST_KEY: LineKey = (LAST_RANK, 0)
 
 
 def _drop(ranked: list[tuple[Rank, LineKey]], item: tuple[Rank, LineKey]) -> None:
