@@ -25,7 +25,19 @@ from booking_credits.outbox.rendering import render
 from booking_credits.postgres.pool import open_pool
 from booking_credits.posting.batch import Arrival, Batch
 from booking_credits.posting.post import Poster
-from builders import a_book, a_booking, a_closing, a_grant, a_line, a_renewal, an_allotment
+from builders import (
+    a_book,
+    a_booking,
+    a_cancellation,
+    a_closing,
+    a_grant,
+    a_line,
+    a_renewal,
+    a_standing_allotment,
+    an_account,
+    an_allotment,
+    time_passed,
+)
 from ledger.histories import books, histories
 from postgres.arrivals import arrival, as_published
 
@@ -82,6 +94,34 @@ async def test_what_a_closed_line_keeps_is_known_when_it_needs_it_again(database
         a_booking("first", there, revision=3, corrected_by="petra", occurred="2026-04-11 09:00"),
     ]
     await _check(database, Cut(a_book(policy="packs"), facts, [], [1], 3))
+
+
+async def test_what_closed_lines_took_stays_on_record_whatever_becomes_of_its_grant(
+    database: str,
+) -> None:
+    """From an allotment, from the renewal in its place and, when no rule is left, of a remnant."""
+    paid = a_line(starts="2026-03-10 10:00", costs={"coin": 6})
+    of_plan, of_none = (
+        an_account(
+            since=since,
+            policy="packs",
+            allotments=[a_standing_allotment(10, unit="coin", plan_line=plan_line)],
+        )
+        for since, plan_line in (("2026-01-01", ("hot-desk", "base")), ("2026-01-02", None))
+    )
+    moved = an_account(since="2026-01-03", anchor="2026-01-15", policy="packs")
+    facts: list[Fact] = [
+        of_plan,
+        a_booking("first", paid, occurred="2026-02-01 00:00"),
+        time_passed("2026-04-01 00:00"),
+        a_closing("2026-04-01 00:00"),
+        a_renewal(an_allotment(3)),
+        a_booking("late", replace(paid, line_no=2), occurred="2026-01-31 00:00"),
+        of_none,
+        moved,
+        a_cancellation("first", occurred="2026-03-09 09:00"),
+    ]
+    await _check(database, Cut(a_book(policy="packs"), facts, [], [1] * 9, 3))
 
 
 async def _check(database: str, cut: Cut) -> None:
