@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from booking_credits.clock.clock import Clock
@@ -41,6 +42,15 @@ Closed: TypeAlias = tuple[datetime, date, datetime]
 
 BOOK = a_book(policy="packs")
 TOPICS = ("bookings", "accounts")
+DEADLINE_SECONDS = 20
+FOUND_BY_KEY = (
+    "select idx_scan > 0 from pg_stat_user_tables where relname = 'closed_lines' and idx_scan > 0"
+)
+# Only what every account shares, and what has a row for each partition, may be read so.
+READ_WHOLE = (
+    "select relname from pg_stat_user_tables where seq_scan > 0 and relname not in"
+    " ('migrations', 'policy_rules', 'positions') order by relname"
+)
 MARCH = (at("2026-04-04 00:00"), on("2026-03-01"), at("2026-04-01 00:00"))
 APRIL = (at("2026-05-04 00:00"), on("2026-04-01"), at("2026-05-01 00:00"))
 
@@ -48,7 +58,7 @@ APRIL = (at("2026-05-04 00:00"), on("2026-04-01"), at("2026-05-01 00:00"))
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
     """A pool of a few workers' sessions."""
-    opened = await open_pool(database, application_name="tests", max_size=4)
+    opened = await open_pool(database, application_name="tests", max_size=4, by_index=True)
     yield opened
     await opened.close()
 
@@ -131,6 +141,24 @@ async def test_an_account_is_closed_from_when_it_was_first_heard_of(pool: Pool) 
     await _post(poster, told, recorded="2026-04-15 00:00")
     await _read_through(pool, "2026-05-10 00:00")
     assert [APRIL] == await _closed_by(pool, poster, "2026-05-10 00:00")
+
+
+async def test_no_table_is_read_whole(database: str, pool: Pool, poster: Poster) -> None:
+    """Whatever was there when plans were made, a worker finds an account's rows by their key."""
+    await _read_through(pool, "2026-05-20 00:00")
+    assert [MARCH, APRIL] == await _closed_by(pool, poster, "2026-05-20 00:00")
+    await _post(poster, a_booking("late", a_line(starts="2026-03-05 10:00")), a_renewal())
+    await pool.close()
+
+    connection = await asyncpg.connect(database)
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not await connection.fetchval(FOUND_BY_KEY):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        read_whole = [row["relname"] for row in await connection.fetch(READ_WHOLE)]
+    finally:
+        await connection.close()
+    assert [] == read_whole
 
 
 @pytest.mark.usefixtures("poster")

@@ -51,6 +51,7 @@ class Clock:
         topics: Sequence[str] = (),
         poll_seconds: float = 0.2,
         page_size: int = 50,
+        closing_page_size: int = 10,
     ) -> None:
         """Look every `poll_seconds`, and post at most `page_size` instants a transaction.
 
@@ -65,6 +66,7 @@ class Clock:
         self._topics = topics
         self._poll_seconds = poll_seconds
         self._page_size = page_size
+        self._closing_page_size = closing_page_size
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -102,7 +104,7 @@ class Clock:
             if read_through is None:
                 return 0
             until = min(read_through, self._now())
-            rows = await closings_due_by(connection, until, self._page_size)
+            rows = await closings_due_by(connection, until, self._closing_page_size)
             if not rows:
                 return 0
             recorded_at = self._now()

@@ -69,23 +69,21 @@ order by f.account_id, f.fact_no
 
 -- name: charges_of_bookings
 -- Every line of bookings, and those that were closed and do not stand. $1 account, $2 booking.
-select w.account_id, w.booking_id, c.line_no, c.revision, c.booked_at, c.starts_at, c.ends_at,
-    c.resource, c.location, c.product_group, c.costs, c.price_minor, c.currency,
-    c.payable_by_credits, c.discounted, c.online_plan, c.fallback, c.started_at, c.rank,
-    c.eligible, c.takes, c.uncovered, c.drawn, c.due_at, c.closed,
-    k.said
+select w.account_id, w.booking_id, n.*
 from unnest($1::text[], $2::text[]) as w (account_id, booking_id)
 cross join lateral (
-    select line_no from charges
-    where account_id = w.account_id and booking_id = w.booking_id
-    union
-    select line_no from closed_lines
-    where account_id = w.account_id and booking_id = w.booking_id
+    select c.line_no, c.revision, c.booked_at, c.starts_at, c.ends_at, c.resource, c.location,
+        c.product_group, c.costs, c.price_minor, c.currency, c.payable_by_credits, c.discounted,
+        c.online_plan, c.fallback, c.started_at, c.rank, c.eligible, c.takes, c.uncovered,
+        c.drawn, c.due_at, c.closed, k.said
+    from (
+        select * from charges where account_id = w.account_id and booking_id = w.booking_id
+    ) as c
+    full join (
+        select line_no, said from closed_lines
+        where account_id = w.account_id and booking_id = w.booking_id
+    ) as k on k.line_no = c.line_no
 ) as n
-left join charges as c
-    on c.account_id = w.account_id and c.booking_id = w.booking_id and c.line_no = n.line_no
-left join closed_lines as k
-    on k.account_id = w.account_id and k.booking_id = w.booking_id and k.line_no = n.line_no
 
 -- name: obligations_of_bookings
 -- $1 account, $2 booking.
