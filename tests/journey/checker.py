@@ -44,6 +44,7 @@ select account_id, booking_id, line_no, rank, drawn, takes::text, uncovered from
 """
 _GRANTS = """
 select account_id, grant_id, granted, available, held, drawn, expired, removed from grants
+where not gone
 """
 _OWED = """
 select account_id, booking_id, line_no, period_start, currency, channel, total_minor

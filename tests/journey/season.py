@@ -31,11 +31,15 @@ from journey.load import Event, event_of
 
 Told: TypeAlias = tuple[Fact, timedelta]
 
-# On the first of these days it is March in every zone, and on the last one June.
-BEGINS_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ENDS_AT = datetime(2026, 6, 8, 12, tzinfo=UTC)
+# On the first of these days it is March in every zone, and on the last one June. They lie in the
+# past, for Kafka takes no records of the future.
+BEGINS_AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
+ENDS_AT = datetime(2024, 6, 8, 12, tzinfo=UTC)
 SIX_WEEKS = timedelta(weeks=6)
-MONTHS = ("2026-03-01", "2026-04-01", "2026-05-01")
+MONTHS = ("2024-03-01", "2024-04-01", "2024-05-01")
+# How the ids of the grants begin that tenants are allotted, and of those that replace them.
+ALLOTTED = "allotment/allowance/credit/"
+RENEWED = "plan/hot-desk/base/"
 ZONES = ("Pacific/Auckland", "Europe/Berlin", "America/Los_Angeles")
 
 _AT_ONCE = timedelta()
@@ -106,7 +110,9 @@ class _Account:
 
     def _opening(self) -> Iterator[Told]:
         """Open it; tenants are allotted their credits, and the service's clock issues them."""
-        rollover = Rollover(Span(1, "months"), 3)
+        allotment = a_standing_allotment(
+            8, plan_line=("hot-desk", "base"), rollover=Rollover(Span(1, "months"), 3)
+        )
         yield (
             an_account(
                 since=MONTHS[0],
@@ -114,33 +120,32 @@ class _Account:
                 zone=self._zone,
                 policy=self._policy,
                 on_account=self._policy == "packs",
-                allotments=[a_standing_allotment(8, rollover=rollover)]
-                if self._policy == "tenant-credits"
-                else (),
+                allotments=[allotment] if self._policy == "tenant-credits" else (),
                 occurred=BEGINS_AT - _A_DAY,
             ),
             _AT_ONCE,
         )
 
     def _month(self, month: int) -> Iterator[Told]:
-        """Renew a plan, April's six weeks late, May's again as less; or sell a pack."""
+        """Renew a plan, April's six weeks late, May's again as less; or sell a pack.
+
+        Billing renews April's alone of what tenants are allotted.
+        """
         begins_at = datetime.fromisoformat(MONTHS[month]).replace(tzinfo=UTC)
-        if self._policy == "coins":
-            for version in range(1, 3 if month == 2 else 2):
-                yield (
-                    a_renewal(
-                        an_allotment(self._quantity() // version),
-                        period=MONTHS[month],
-                        version=version,
-                        occurred=begins_at + version * _A_DAY,
-                    ),
-                    SIX_WEEKS if month == 1 else _AT_ONCE,
-                )
-        elif self._policy == "packs":
+        delay = SIX_WEEKS if month == 1 else _AT_ONCE
+        if self._policy == "packs":
             pack_id, lifetime = f"pack-{month}", Span(self._rng.choice((20, 30, 60)), "days")
             yield a_pack(pack_id, 7, lifetime=lifetime, bought=begins_at + _A_DAY), self._delay()
             approved = an_approval(pack_id, occurred=begins_at + 2 * _A_DAY)
             yield approved, SIX_WEEKS if month == 0 else self._delay()
+        elif self._policy == "coins" or month == 1:
+            for version in range(1, 3 if month == 2 else 2):
+                allotment = an_allotment(self._quantity() // version, unit=self._unit)
+                occurred = begins_at + version * _A_DAY
+                renewal = a_renewal(
+                    allotment, period=MONTHS[month], version=version, occurred=occurred
+                )
+                yield renewal, delay
 
     def _by_hand(self) -> Iterator[Told]:
         """Give credits for some weeks, and take a part of them away again."""
