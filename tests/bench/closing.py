@@ -130,7 +130,7 @@ async def measure_closing(
     course = _Course()
     async with (
         connect(trial.dsn) as connection,
-        open_readback(trial) as readback,
+        open_readback(trial, "balance-changed", "period-closed") as readback,
         AsyncExitStack() as stack,
     ):
         accounts = int(await connection.fetchval("select count(*) from closings"))

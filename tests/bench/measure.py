@@ -126,7 +126,7 @@ async def measure(
     """
     async with (
         connect(trial.dsn) as connection,
-        open_readback(trial) as readback,
+        open_readback(trial, *trial.output_topics) as readback,
         AsyncExitStack() as stack,
     ):
         if not is_service:
@@ -199,8 +199,8 @@ class _Course:
 
 
 @asynccontextmanager
-async def open_readback(trial: Trial) -> AsyncIterator[Readback]:
-    """Read the output topics of a trial, from their beginning."""
+async def open_readback(trial: Trial, *kinds: str) -> AsyncIterator[Readback]:
+    """Read some kinds of what a trial publishes, from the beginning."""
     consumer = Consumer(
         {
             "bootstrap.servers": trial.bootstrap,
@@ -211,8 +211,8 @@ async def open_readback(trial: Trial) -> AsyncIterator[Readback]:
     )
     consumer.assign(
         [
-            TopicPartition(topic, partition, OFFSET_BEGINNING)
-            for topic in trial.output_topics.values()
+            TopicPartition(trial.output_topics[kind], partition, OFFSET_BEGINNING)
+            for kind in kinds
             for partition in range(PARTITIONS)
         ]
     )
