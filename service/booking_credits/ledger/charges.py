@@ -149,7 +149,7 @@ def pay(
     `draw` takes up to a quantity from a grant and returns what it took. A take of q out of a
     cost of c pays q/c of the line; what a unit leaves is rounded up once to the next one's step.
     """
-    takes = {take.grant_id: take.quantity for take in kept.takes}
+    takes = {take.grant_id: take.quantity for take in kept.takes} if kept.takes else {}
     left = kept.uncovered
     for unit in units if left != NOTHING else ():
         grants = grants_in(unit)

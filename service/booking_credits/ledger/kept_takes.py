@@ -102,7 +102,7 @@ class KeptTakes:
         Empty where it may: nobody else has less of an unlimited or a plain grant for it.
         """
         merely: dict[LineKey, Charge] = {}
-        if self._change.grants:
+        if self._change.grants or not self._change.closed:
             return merely
         for key, closed in self._change.closed.items():
             charge = self._record.charges.get(key)
@@ -121,6 +121,8 @@ class KeptTakes:
     def changed(self) -> list[LineKey]:
         """List the closed lines that may keep another part of their takes than before."""
         record, change = self._record, self._change
+        if record.closed_through is None and not change.closed:
+            return []
         keys = {*change.closed, *(key for key in change.lines if key in record.closed)}
         for grant in change.grants.values():
             if self._reads_otherwise(grant):

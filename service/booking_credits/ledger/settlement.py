@@ -55,7 +55,7 @@ from booking_credits.ledger.subjects import ACCOUNT_SUBJECT
 from booking_credits.ledger.walk import Change, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from booking_credits.ledger.account import AccountRecord
@@ -165,12 +165,14 @@ def _change(record: AccountRecord, fact: Fact) -> Change:
 
 
 def _taken_back(
-    record: AccountRecord, grant_ids: Iterable[str], brought: Mapping[str, Grant]
+    record: AccountRecord, grant_ids: Collection[str], brought: Mapping[str, Grant]
 ) -> tuple[dict[str, Grant], frozenset[str]]:
     """Let grants that are no more be pending, so that they give back all there is of them.
 
     Those from which closed lines took, and which nothing replaces, are not gone altogether.
     """
+    if not grant_ids:
+        return {}, frozenset()
     left = remnants_on_record(record, grant_ids, brought)
     back = {i: _pending(record, i) for i in grant_ids if i not in left}
     return left | back, frozenset(back)
