@@ -83,6 +83,22 @@ def test_months_are_clamped(day: str, months: int, expected: str) -> None:
     assert on(expected) == add_months(on(day), months)
 
 
+@pytest.mark.parametrize(
+    ("day", "anchor_day", "expected"),
+    [
+        ("2026-02-28", 31, "2026-03-31"),
+        ("2026-02-28", 30, "2026-03-30"),
+        ("2026-04-30", 31, "2026-05-31"),
+        ("2026-02-28", 28, "2026-03-28"),
+        ("2028-02-28", 31, "2028-03-28"),
+        ("2026-03-15", 31, "2026-04-15"),
+    ],
+)
+def test_a_longer_month_has_the_anchor_day_again(day: str, anchor_day: int, expected: str) -> None:
+    """A date that a short month had clamped goes on from the anchor's day, any other from its."""
+    assert on(expected) == add_months(on(day), 1, anchor_day)
+
+
 @given(DATES, st.integers(-600, 600))
 def test_months_are_what_others_take_them_for(day: date, months: int) -> None:
     """Adding months agrees with dateutil."""
@@ -153,7 +169,7 @@ def test_a_new_zone_from_a_boundary_on_begins_where_the_old_period_ends(
     """Whichever way an account moves, the period that begins on the date is the new zone's."""
     moved = an_account(since="2026-04-01", zone=zone)
     period = _period(an_account(), moved, instant="2026-04-20 00:00")
-    expected = (on("2026-04-01"), on("2026-05-01"), at(start), at(end), zone)
+    expected = (on("2026-04-01"), on("2026-05-01"), at(start), at(end), zone, 1)
     assert expected == astuple(period)
     assert period == Timeline([an_account(), moved], a_book()).period_from(on("2026-04-01"))
 

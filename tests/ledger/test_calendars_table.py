@@ -56,7 +56,7 @@ def test_periods_hold_their_first_and_last_instant(zone: str, cycle: Cycle) -> N
         timeline = _timeline(zone, cycle, anchor)
         for start, end in _boundaries(cycle, anchor):
             begins, ends = midnight(start, zone), midnight(end, zone)
-            expected = Period(start, end, begins, ends, zone)
+            expected = Period(start, end, begins, ends, zone, day)
             assert expected == timeline.period_at(begins)
             assert expected == timeline.period_at(ends - MICROSECOND)
 

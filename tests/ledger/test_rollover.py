@@ -6,13 +6,14 @@ from typing import TypeAlias
 
 import pytest
 
-from booking_credits.ledger.facts import Fact, Rollover, Span
+from booking_credits.ledger.facts import AccountDescribed, Fact, Rollover, Span
 from builders import (
     TENANT,
     a_book,
     a_booking,
     a_line,
     a_pack,
+    a_record,
     a_renewal,
     a_standing_allotment,
     an_account,
@@ -119,6 +120,48 @@ def test_what_rolled_over_ends_with_its_length() -> None:
         ("2026-04-11 00:00", [(MARCH, "available", "expired", 3, None)]),
     ] == _posted(_renewed(3, TEN_DAYS), after)
     assert [("detected", "later", 500)] == _told(_renewed(3, TEN_DAYS), after)[-1]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        an_account(
+            anchor="2026-01-31",
+            since="2026-01-31",
+            allotments=[a_standing_allotment(5, unit="credit", rollover=Rollover(A_MONTH, None))],
+        ),
+        a_renewal(
+            an_allotment(5, unit="credit", rollover=Rollover(A_MONTH, None)), period="2026-01-31"
+        ),
+        a_renewal(
+            an_allotment(5, unit="credit", rollover=Rollover(A_MONTH, None)),
+            period="2026-01-31",
+            ends="2026-02-28",
+        ),
+        a_pack(
+            "licence",
+            5,
+            lifetime=A_MONTH,
+            bought="2026-01-31 00:00",
+            rollover=Rollover(A_MONTH, None),
+        ),
+        a_pack("licence", 5, bought="2026-01-31 00:00", rollover=Rollover(A_MONTH, None)),
+    ],
+    ids=["allotment", "renewal", "stated end", "pack", "pack of a licence"],
+)
+def test_months_of_rollover_are_computed_from_the_anchor_day(told: Fact) -> None:
+    """From 31 January to 28 February and a month more is to 31 March."""
+    account = an_account(anchor="2026-01-31", since="2026-01-31")
+    facts = (
+        [told] if isinstance(told, AccountDescribed) else [account, told, an_approval("licence")]
+    )
+    record = a_record(*facts, book=PACKS)
+    ends = {
+        grant_id: (held.grant.rolls_at, held.grant.to_at)
+        for grant_id, held in record.grants.items()
+        if held.grant.from_at == at("2026-01-31 00:00")
+    }
+    assert [(at("2026-02-28 00:00"), at("2026-03-31 00:00"))] == [*ends.values()]
 
 
 def test_a_pack_rolls_on_a_licence() -> None:

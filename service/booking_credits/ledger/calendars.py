@@ -45,17 +45,26 @@ def days_before(instant: datetime, days: int, zone: str) -> datetime:
 
 
 @lru_cache(maxsize=4096)
-def add_months(day: date, months: int) -> date:
-    """Move a date by months, clamped to the month's length."""
+def add_months(day: date, months: int, anchor_day: int = 0) -> date:
+    """Move a date by months, clamped to the month's length.
+
+    Where a month was too short for the anchor day that the date was computed from, a longer one
+    has it again: from 28 February, which is 31 January's next, a month leads to 31 March.
+    """
+    wanted = anchor_day if day.day == _last_day(day.year, day.month) < anchor_day else day.day
     month = day.year * 12 + day.month - 1 + months
     year, month = month // 12, month % 12 + 1
-    return date(year, month, min(day.day, monthrange(year, month)[1]))
+    return date(year, month, min(wanted, _last_day(year, month)))
 
 
-def add_span(day: date, span: Span) -> date:
-    """Move a date by days or months."""
+def _last_day(year: int, month: int) -> int:
+    return monthrange(year, month)[1]
+
+
+def add_span(day: date, span: Span, anchor_day: int = 0) -> date:
+    """Move a date by days or, as `add_months` does, by months."""
     if span.unit == "months":
-        return add_months(day, span.count)
+        return add_months(day, span.count, anchor_day)
     return day + timedelta(days=span.count)
 
 
@@ -99,18 +108,20 @@ class Terms:
             self.boundary(number),
             self.boundary(number + 1),
             self.zone,
+            self.anchor_date.day,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A billing period `[start, end)`, with its local dates."""
+    """A billing period `[start, end)`, with its local dates and its calendar's anchor day."""
 
     start_date: date
     end_date: date
     start: datetime
     end: datetime
     zone: str
+    anchor_day: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +289,7 @@ def _first_period(terms: Terms, start_date: date, start: datetime) -> Period:
     while terms.boundary(number) <= start:
         number += 1
     end_date, end = terms.boundary_date(number), terms.boundary(number)
-    return Period(start_date, end_date, start, end, terms.zone)
+    return Period(start_date, end_date, start, end, terms.zone, terms.anchor_date.day)
 
 
 def _period_on(eras: list[Era], day: date) -> Period:

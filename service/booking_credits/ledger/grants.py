@@ -277,11 +277,13 @@ def _pack_grant(fact: PackPurchased, timeline: Timeline, *, pending: bool) -> Gr
         zone = timeline.zone_on(fact.starts_on)
         first_day = fact.starts_on
         from_at = max(midnight(first_day, zone), fact.occurred_at)
-    to_at = None
+    to_at, anchor_day = None, 0
     if fact.lifetime is not None:
         to_at = midnight(add_span(first_day, fact.lifetime), zone)
+        anchor_day = first_day.day if fact.lifetime.unit == "months" else 0
     elif fact.rollover is not None:
-        to_at = timeline.period_at(from_at).end
+        period = timeline.period_at(from_at)
+        to_at, anchor_day = period.end, period.anchor_day
     grant = Grant(
         fact.pack_id,
         fact.unit,
@@ -294,7 +296,7 @@ def _pack_grant(fact: PackPurchased, timeline: Timeline, *, pending: bool) -> Gr
         source="purchase",
         pending=pending,
     )
-    return rolled_over(grant, fact.rollover, zone)
+    return rolled_over(grant, fact.rollover, zone, anchor_day)
 
 
 def _plan_grant(fact: PlanRenewed, allotment: Allotment, timeline: Timeline) -> Grant:
@@ -314,14 +316,18 @@ def _plan_grant(fact: PlanRenewed, allotment: Allotment, timeline: Timeline) -> 
         paid=False,
         source="plan",
     )
-    return rolled_over(grant, allotment.rollover, period.zone)
+    return rolled_over(grant, allotment.rollover, period.zone, period.anchor_day)
 
 
-def rolled_over(grant: Grant, rollover: Rollover | None, zone: str) -> Grant:
-    """Keep a grant usable past its end, by whole local days; an unlimited one has no rest."""
+def rolled_over(grant: Grant, rollover: Rollover | None, zone: str, anchor_day: int) -> Grant:
+    """Keep a grant usable past its end, by whole local days; an unlimited one has no rest.
+
+    Months are computed from the anchor day from which those of its end were.
+    """
     if rollover is None or grant.to_at is None or grant.quantity is None:
         return grant
-    to_at = midnight(add_span(local_date(grant.to_at, zone), rollover.span), zone)
+    end_date = add_span(local_date(grant.to_at, zone), rollover.span, anchor_day)
+    to_at = midnight(end_date, zone)
     return replace(grant, to_at=to_at, rolls_at=grant.to_at, roll_cap=rollover.cap)
 
 

@@ -153,7 +153,8 @@ class StandingGrant:
             issue.source,
         )
         removals = [r for r in self.removals if self._concerns(r, grant.grant_id, period)]
-        grant = less(rolled_over(grant, issue.rollover, period.zone), removals)
+        rolled = rolled_over(grant, issue.rollover, period.zone, period.anchor_day)
+        grant = less(rolled, removals)
         is_first = period.start <= self.from_at and not self.issues[0].follows
         return PeriodGrant(grant, period.start, is_first, _replacing(issue, period))
 
