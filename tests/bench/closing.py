@@ -36,13 +36,13 @@ from booking_credits.policy_file import load_policies
 from booking_credits.postgres.pool import open_pool
 from booking_credits.posting.post import Poster
 
-# A life of four months that is over: nothing but its closing is still to come.
-_EVENTS_BEFORE: Final = 20
+# A month of the mix that is over: nothing but its closing is still to come.
+_EVENTS_BEFORE: Final = mix.EVENTS_PER_ACCOUNT // 4
 _LIVED_BEFORE: Final = timedelta(days=200)
 _HEARD_OF_BEFORE: Final = timedelta(days=45)
 _WARM_UP_SECONDS: Final = 3.0
 _START_SECONDS: Final = 60.0
-_TIMEOUT_SECONDS: Final = 180.0
+_TIMEOUT_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 0.1
 
 _FACTS: Final = "select coalesce(sum(fact_no), 0)::bigint from accounts"
@@ -71,8 +71,10 @@ async def make_accounts(source: str, target: str, count: int, progress: Progress
     now = datetime.now(UTC)
     models = {mix.policy_of(n): f"closer-{mix.policy_of(n)}" for n in range(5)}
     for policy, account_id in models.items():
-        life = mix.make_single(account_id, policy, _EVENTS_BEFORE, now - _LIVED_BEFORE, seed=3)
-        events = [mix.make_opening(account_id, policy), *life]
+        four_months = mix.make_single(
+            account_id, policy, mix.EVENTS_PER_ACCOUNT, now - _LIVED_BEFORE, seed=3
+        )
+        events = [mix.make_opening(account_id, policy), *four_months[:_EVENTS_BEFORE]]
         await history.post(source, events, now=now - _HEARD_OF_BEFORE)
     await _pass_time(source)
     await history.copy_models(source, target, models, mix.account_ids(count), progress)
