@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TYPE = "time-passed"
 CLOSED = "period-closed"
+# How long the clock rests, by how long it took to post a page, while batches arrive.
+_REST: Final = 3
 _log = structlog.get_logger("clock")
 
 
@@ -55,7 +57,7 @@ class Clock:
     ) -> None:
         """Look every `poll_seconds`, and post at most `page_size` instants a transaction.
 
-        After each it rests for as long as that took, for what arrives meanwhile.
+        Where batches arrived meanwhile, it then rests for some time, so that they need not wait.
 
         No period is closed before all of `topics` have been read past the instant for it.
         """
@@ -130,11 +132,13 @@ class Clock:
                 await asyncio.sleep(self._poll_seconds)
 
     async def _post_all(self) -> None:
-        """Post and close until nothing is left, and leave as much time to what arrives."""
-        began_at = time.monotonic()
-        while await self.post_due() or await self.close_periods():
-            await asyncio.sleep(time.monotonic() - began_at)
-            began_at = time.monotonic()
+        """Post and close until nothing is left, and leave most of the time to what arrives."""
+        while True:
+            began_at, batches = time.monotonic(), self._poster.batches
+            if not (await self.post_due() or await self.close_periods()):
+                return
+            if self._poster.batches > batches:
+                await asyncio.sleep(_REST * (time.monotonic() - began_at))
 
 
 def tick(account_id: str, due_at: datetime, recorded_at: datetime) -> Arrival:

@@ -78,7 +78,10 @@ class Render(Protocol):
 
 
 class Poster:
-    """Posts batches; what needs to know the wire comes in as `read_fact` and `render`."""
+    """Posts batches; what needs to know the wire comes in as `read_fact` and `render`.
+
+    `batches` counts those that were begun in transactions of their own.
+    """
 
     def __init__(
         self,
@@ -96,6 +99,7 @@ class Poster:
         self._render = render
         self._page_size = page_size
         self._timelines = timelines_by(book)
+        self.batches = 0
 
     async def post(self, batch: Batch) -> Posted:
         """Post a batch in a transaction of its own.
@@ -103,6 +107,7 @@ class Poster:
         Raises:
             Fenced: another consumer owns a partition of the batch; nothing was posted.
         """
+        self.batches += 1
         async with self._pool.acquire() as connection, connection.transaction():
             return await self.post_within(connection, batch)
 
