@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
-from confluent_kafka import Producer
+from aiokafka import AIOKafkaProducer
 
 from bench.measure import (
     SERVE,
@@ -22,8 +22,6 @@ from bench.measure import (
 )
 from bench.mix import Event
 from bench.trial import Connection, Trial, connect
-
-_Record: TypeAlias = tuple[str, bytes, bytes, list[tuple[str, str | bytes | None]]]
 
 _LOOK_SECONDS: Final = 0.05
 _TICK_SECONDS: Final = 0.005
@@ -90,29 +88,23 @@ async def publish(
     sent: dict[str, float],
     progress: Progress,
 ) -> None:
-    """Publish what is due every few milliseconds, whatever became of what came before.
-
-    Its client is one that takes little of the cores that are measured.
-    """
-    records: list[_Record] = [(e.event_id, e.key, e.value, [*e.headers]) for e in events]
-    producer = Producer(
-        # Accounts go to the partitions to which any other client sends them.
-        {"bootstrap.servers": trial.bootstrap, "linger.ms": 0, "partitioner": "murmur2_random"}
-    )
+    """Publish what is due every few milliseconds, whatever became of what came before."""
+    records = [(e.event_id, e.key, e.value, e.headers) for e in events]
+    producer = AIOKafkaProducer(bootstrap_servers=trial.bootstrap, acks="all")
+    await producer.start()
     try:
         start, number = time.perf_counter(), 0
         while number < len(records):
             due = min(len(records), int((time.perf_counter() - start) * per_second))
             for event_id, key, value, headers in records[number:due]:
                 sent[event_id] = time.perf_counter()
-                producer.produce(trial.input_topic, key=key, value=value, headers=headers)
-            producer.poll(0)
+                await producer.send(trial.input_topic, key=key, value=value, headers=headers)
             number = max(number, due)
             progress(number, len(records))
             await asyncio.sleep(_TICK_SECONDS)
+        await producer.flush()
     finally:
-        if await asyncio.to_thread(producer.flush, _DRAIN_SECONDS):
-            raise MeasurementError("Kafka does not take what is published")
+        await producer.stop()
 
 
 async def _read(readback: Readback, trial: Trial, seen: dict[str, float]) -> None:
