@@ -24,6 +24,7 @@ from booking_credits.verify.verification import verify
 
 TUTORIAL: Final = ("python", "-m", "bench.tutorial")
 _LATENCY_SHARE: Final = 0.3
+_REBUILT_CLOSERS: Final = 100
 _DATABASES: Final = ("open", "history", "models", "closing", "closers")
 
 
@@ -43,7 +44,7 @@ class Scale:
 
 
 FULL: Final = Scale(3, 50_000, 4_000, 20_000, 1_000_000, 20, 10_000, 100)
-QUICK: Final = Scale(1, 10_000, 600, 3_000, 50_000, 5, 1_000, None)
+QUICK: Final = Scale(1, 10_000, 600, 3_000, 50_000, 5, 500, None)
 
 
 @dataclass
@@ -189,7 +190,7 @@ class Run:
                 self.results.closed = await measure_closing(
                     trial, self._mix, per_second, self._scale.latency_seconds, progress
                 )
-            await self._verify("closing", trial, self._scale.rebuilt_accounts)
+            await self._verify("closing", trial, _REBUILT_CLOSERS)
         closed = self.results.closed
         self._screen.print(
             f"closing {closed.accounts:,} accounts in {closed.seconds:.1f} s:"
