@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from inspect import isfunction
 from itertools import islice, pairwise
 from random import Random
 from typing import Any, TypeVar
@@ -309,6 +310,12 @@ def test_every_law_holds_in_every_history(history: History) -> None:
     """In twelve hundred histories where CI runs, each with closings."""
     for law in LAWS:
         law(history)
+
+
+def test_no_law_is_left_out() -> None:
+    """Whatever is said of a history here is asked of every one."""
+    said = [f for f in globals().values() if isfunction(f) and "history" in f.__annotations__]
+    assert list(LAWS) == [f for f in said if f is not test_every_law_holds_in_every_history]
 
 
 @pytest.mark.parametrize("act", ["book", "cancel", "grant more", "let time pass"])
