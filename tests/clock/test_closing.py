@@ -189,6 +189,31 @@ async def test_statements_are_those_of_the_pure_core(pool: Pool, poster: Poster)
     await _post(poster, late, a_cancellation(occurred="2026-03-20 09:00"), bonus)
     await _closed_by(pool, poster, "2026-06-10 00:00")
 
+    expected = await _check_published(pool, 3)
+    assert any(unit.adjusted for statement in expected for unit in statement.units)
+    assert any(o.adjusted_minor for statement in expected for o in statement.overages)
+
+
+async def test_a_calendar_that_changes_after_a_close_has_nothing_stated_twice(
+    pool: Pool, poster: Poster
+) -> None:
+    """The next period begins where the last one ended and is named so; a reversal is stated."""
+    await _read_through(pool, "2026-06-10 00:00")
+    assert [MARCH] == await _closed_by(pool, poster, "2026-04-05 00:00")
+    await _post(poster, an_account(zone="America/New_York"), a_cancellation())
+    names = [("2026-03-31", "2026-04-01 04:00"), ("2026-04-01", "2026-05-01 04:00")]
+    expected = [(on(name), at(ends)) for name, ends in names]
+    _, *found = await _closed_by(pool, poster, "2026-05-20 00:00")
+    assert expected == [closed[1:] for closed in found]
+
+    march, rest, april = await _check_published(pool, 3)
+    assert [(1000, 0)] == [(o.owed_minor, o.adjusted_minor) for o in march.overages]
+    assert [(0, -1000)] == [(o.owed_minor, o.adjusted_minor) for o in rest.overages]
+    assert () == april.overages
+
+
+async def _check_published(pool: Pool, count: int) -> list[PeriodStatement]:
+    """Check that so many statements were published, and return them as the pure core has them."""
     facts = await pool.fetch("select type, occurred_at, payload from facts order by fact_no")
     record = a_record(*(_read(*tuple(fact)) for fact in facts), book=BOOK)
     contents = (a.content for o in record.postings.outcomes for a in o.announcements)
@@ -197,7 +222,7 @@ async def test_statements_are_those_of_the_pure_core(pool: Pool, poster: Poster)
         "select payload from announcements where type = 'period-closed' order by sequence"
     )
     actual = [PUBLISHED["period-closed"].model_validate_json(row["payload"]) for row in published]
-    assert 3 == len(actual)
+    assert count == len(actual)
     for statement, event in zip(expected, actual, strict=True):
         assert isinstance(event, PeriodClosed)
         assert statement.start_date == event.billing_period.start
@@ -208,8 +233,7 @@ async def test_statements_are_those_of_the_pure_core(pool: Pool, poster: Poster)
         assert [astuple(overage) for overage in statement.overages] == [
             tuple(overage.model_dump().values()) for overage in event.overages
         ]
-    assert any(unit.adjusted for statement in expected for unit in statement.units)
-    assert any(o.adjusted_minor for statement in expected for o in statement.overages)
+    return expected
 
 
 async def _waiting(database: str, now: str) -> tuple[int, datetime | None]:

@@ -156,6 +156,8 @@ class Loader:
         known = self.record.postings
         postings.outcomes = [*stored.outcomes, *known.outcomes]
         postings.closed_fact = known.closed_fact or stored.closed_fact
+        for booking_id, _ in self.store.closed:
+            self._load_booking(booking_id)
         self._load_grants(self.store.grants)
         self.record.gone = self.store.gone | self.record.gone
         self.record.postings = postings

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from booking_credits.ledger.calendars import local_date
 from booking_credits.ledger.facts import Line, Money
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ class ClosedLine:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """The period that is closed next; `open_from` is where the last one that was closed ended."""
+    """The period that is closed next; `open_from` is where the last one that was closed ended.
+
+    Before any was closed, that is where the period began in which the account was first heard of.
+    """
 
     open_from: datetime
     period_start: date
@@ -53,11 +57,18 @@ class Closing:
     closes_at: datetime
 
 
-def closing_of(timeline: Timeline, open_from: datetime) -> Closing:
-    """Return the closing of the period that contains an instant, after its policy's grace."""
+def closing_of(timeline: Timeline, open_from: datetime, *, is_first: bool) -> Closing:
+    """Return the closing of the period that contains an instant, after its policy's grace.
+
+    Unless it is the account's first, the period begins at that instant, where the last one that
+    was closed ended, whatever has become of the calendar since.
+    """
     period = timeline.period_at(open_from)
+    start = period.start_date
+    if not is_first:
+        start = max(start, local_date(open_from, period.zone))
     grace = timedelta(hours=timeline.policy_at(period.end - _LAST_MOMENT).close_grace_hours)
-    return Closing(open_from, period.start_date, period.end, period.end + grace)
+    return Closing(open_from, start, period.end, period.end + grace)
 
 
 def lines_to_close(record: AccountRecord, fact: PeriodClosed) -> tuple[ClosedLine, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from booking_credits.ledger.facts import PeriodClosed
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
+    from datetime import datetime
 
     from booking_credits.ledger.buckets import Bucket
     from booking_credits.ledger.facts import Channel
@@ -27,7 +27,6 @@ class PostedAround:
     """
 
     since: datetime | None
-    period_start: date
     ends_at: datetime
     closed_fact: int | None
 
@@ -45,7 +44,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Owing:
-    """A change of what is owed, for the period itself or late for an earlier one."""
+    """A change of what is owed for a line, in the period or late for an earlier one."""
 
     currency: str
     channel: Channel
@@ -55,7 +54,7 @@ class Owing:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What was posted around a period."""
+    """What was posted around a period; `owing` is that of lines which were closed before."""
 
     flows: tuple[Flow, ...] = ()
     owing: tuple[Owing, ...] = ()

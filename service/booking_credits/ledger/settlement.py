@@ -117,8 +117,9 @@ def _settle(
         *reading.decisions(fact, left_short),
         *rejected,
         *expiring(record, fact, grant_records),
-        *([statement(record, fact)] if isinstance(fact, PeriodClosed) else []),
     ]
+    if isinstance(fact, PeriodClosed):
+        contents.append(statement(record, fact, obligations, contents))
     announcements, numbers = _number(record.numbers, len(entries), contents)
     return Outcome(
         fact,

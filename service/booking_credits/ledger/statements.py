@@ -2,6 +2,8 @@
 
 An entry is stated once: in the period of its time or, where that was closed before it was posted,
 as an adjustment of the next one to be closed. So a statement begins where the one before it ended.
+What is owed for a line is stated once, too: all of it when the line is closed for the first time,
+and from then on what has changed since the last close.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ from booking_credits.ledger.postings import Flow, Owing, PostedAround, Sums
 from booking_credits.ledger.subjects import CLOSING_SUBJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from booking_credits.ledger.account import AccountRecord
+    from booking_credits.ledger.announcements import Content, Obligation
     from booking_credits.ledger.buckets import Buckets
+    from booking_credits.ledger.charges import LineKey
     from booking_credits.ledger.entries import Entry
     from booking_credits.ledger.facts import Channel
     from booking_credits.ledger.outcomes import Outcome
@@ -35,20 +39,36 @@ if TYPE_CHECKING:
 _LAST_MOMENT = timedelta(microseconds=1)
 
 
-def statement(record: AccountRecord, fact: PeriodClosed) -> PeriodStatement:
-    """State the period that a fact closes.
+def statement(
+    record: AccountRecord,
+    fact: PeriodClosed,
+    obligations: Mapping[LineKey, tuple[Obligation, ...]],
+    contents: Iterable[Content],
+) -> PeriodStatement:
+    """State the period that a fact closes, which leads to obligations and tells contents itself.
 
     Raises `NotLoaded` where the record lacks what was posted before.
     """
     closings = record.facts_of(CLOSING_SUBJECT)
     since = max((f.ends_at for f in closings if isinstance(f, PeriodClosed)), default=None)
     postings = record.postings
-    asked = PostedAround(since, fact.period_start, fact.ends_at, postings.closed_fact)
+    asked = PostedAround(since, fact.ends_at, postings.closed_fact)
     if not postings.whole and asked not in postings.sums:
         raise NotLoaded(asked)
     known = postings.sums.get(asked, Sums())
     flows = [*known.flows, *_flows(record, asked)]
-    owing = [*known.owing, *_owing(postings.outcomes, asked)]
+    news = (
+        announcement.content
+        for outcome in postings.outcomes
+        if _is_news(outcome, asked)
+        for announcement in outcome.announcements
+    )
+    first = {line.key for line in fact.lines or ()} - record.closed.keys()
+    owing = [
+        *known.owing,
+        *_changed(record, [*news, *contents], since),
+        *_owed((obligations.get(k, record.obligations.get(k, ())) for k in first), since),
+    ]
     period = record.timeline.period_at(fact.ends_at - _LAST_MOMENT)
     units = (_state(unit, buckets, flows) for unit, buckets in sorted(record.balances.items()))
     return PeriodStatement(
@@ -84,18 +104,29 @@ def _is_news(outcome: Outcome, asked: PostedAround) -> bool:
     return asked.closed_fact is None or outcome.numbers.fact > asked.closed_fact
 
 
-def _owing(outcomes: Iterable[Outcome], asked: PostedAround) -> Iterator[Owing]:
-    for outcome in outcomes:
-        for announcement in outcome.announcements:
-            content = announcement.content
-            if not isinstance(content, OverageDetected):
-                continue
+def _changed(
+    record: AccountRecord, contents: Iterable[Content], since: datetime | None
+) -> Iterator[Owing]:
+    """Give what changed for lines that were closed before."""
+    for content in contents:
+        if isinstance(content, OverageDetected):
             key = content.obligation.key
-            if key.currency is None or key.period_start > asked.period_start:
-                continue
-            is_late = asked.since is not None and key.period_start < asked.period_start
-            if not is_late or _is_news(outcome, asked):
-                yield Owing(key.currency, key.channel, is_late, content.change_minor)
+            if (key.booking_id, key.line_no) in record.closed:
+                yield from _owe(content.obligation, content.change_minor, since)
+
+
+def _owed(lines: Iterable[tuple[Obligation, ...]], since: datetime | None) -> Iterator[Owing]:
+    """Give all that is owed for lines which are closed for the first time."""
+    for obligations in lines:
+        for obligation in obligations:
+            yield from _owe(obligation, obligation.total_minor, since)
+
+
+def _owe(obligation: Obligation, change_minor: int, since: datetime | None) -> Iterator[Owing]:
+    key = obligation.key
+    if key.currency is not None:
+        is_late = since is not None and obligation.starts_at < since
+        yield Owing(key.currency, key.channel, is_late, change_minor)
 
 
 @dataclass(slots=True)
@@ -145,7 +176,7 @@ _UNUSED = ("available", "held")
 
 
 def _overages(owing: Iterable[Owing]) -> Iterator[StatedOverage]:
-    """Sum up what is owed for the period, and what changed of earlier ones."""
+    """Sum up what is owed for lines of the period, and what changed for lines of earlier ones."""
     totals: dict[tuple[str, Channel], list[int]] = {}
     for change in owing:
         total = totals.setdefault((change.currency, change.channel), [0, 0])

@@ -63,11 +63,13 @@ class ClosingsToCome:
             return
         asked = [account_id for account_id, noted in self._noted.items() if noted[1] is None]
         rows = await connection.fetch(_SQL["closings_open_from"], asked)
-        known = {row["account_id"]: row["open_from"] for row in rows}
+        known = {row["account_id"]: row for row in rows}
         closings = []
         for account_id, (timeline, open_from, recorded_at) in sorted(self._noted.items()):
-            since = open_from or known.get(account_id) or timeline.period_at(recorded_at).start
-            closing = closing_of(timeline, since)
+            row = known.get(account_id)
+            heard_at = timeline.period_at(recorded_at).start if row is None else row["open_from"]
+            is_first = open_from is None and (row is None or row["is_first"])
+            closing = closing_of(timeline, open_from or heard_at, is_first=is_first)
             closings.append((account_id, *astuple(closing)))
         columns = [list(column) for column in zip(*closings, strict=True)]
         await connection.execute(_SQL["put_closings"], *columns)

@@ -225,7 +225,6 @@ class LedgerReader:
         columns = (
             [record.account_id for record, _ in asked],
             [need.since for _, need in asked],
-            [need.period_start for _, need in asked],
             [need.ends_at for _, need in asked],
             [need.closed_fact for _, need in asked],
         )

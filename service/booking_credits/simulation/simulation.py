@@ -158,5 +158,7 @@ class Simulation:
             open_from = known.open_from
         else:
             return
-        closing = self._closings[account_id] = closing_of(outcome.timeline, open_from)
+        is_first = outcome.numbers.last_of("period-closed") == 0
+        closing = closing_of(outcome.timeline, open_from, is_first=is_first)
+        self._closings[account_id] = closing
         heappush(self._due, (closing.closes_at, _What.CLOSING, account_id))

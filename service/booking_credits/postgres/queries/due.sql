@@ -33,7 +33,9 @@ limit $2
 
 -- name: closings_open_from
 -- $1 account.
-select account_id, open_from from closings where account_id = any($1::text[])
+select c.account_id, c.open_from, a.closed_through is null as is_first
+from closings as c join accounts as a on a.account_id = c.account_id
+where c.account_id = any($1::text[])
 
 -- name: put_closings
 -- $1 account, $2 open_from, $3 period_start, $4 ends_at, $5 closes_at.

@@ -214,12 +214,12 @@ cross join lateral (
 
 -- name: flows_around
 -- What moved between buckets, summed up: since an instant and late for before it. What expires at
--- an instant does so in the moment before. $1 account,
--- $2 since, $3 the period's date, $4 its end, $5 the fact that closed the one before, if known.
+-- an instant does so in the moment before. $1 account, $2 since, $3 the period's end, $4 the fact
+-- that closed the one before, if known.
 select w.ordinality - 1 as question, g.unit, f.source_bucket, f.target_bucket, f.part,
     sum(f.quantity)::bigint as quantity
-from unnest($1::text[], $2::timestamptz[], $3::date[], $4::timestamptz[], $5::bigint[])
-with ordinality as w (account_id, since, period_start, ends_at, closed_fact)
+from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[])
+with ordinality as w (account_id, since, ends_at, closed_fact)
 join accounts as a on a.account_id = w.account_id
 cross join lateral (
     select coalesce(w.closed_fact, (
@@ -256,26 +256,22 @@ join grants as g on g.account_id = w.account_id and g.grant_id = f.grant_id
 group by w.ordinality, g.unit, f.source_bucket, f.target_bucket, f.part
 
 -- name: owing_around
--- What is owed for a period, and what changed late for earlier ones. $1 to $5 as above.
-select w.ordinality - 1 as question, o.currency, o.channel, false as is_late,
-    sum(o.total_minor)::bigint as change_minor
-from unnest($1::text[], $2::timestamptz[], $3::date[], $4::timestamptz[], $5::bigint[])
-with ordinality as w (account_id, since, period_start, ends_at, closed_fact)
-join obligations as o on o.account_id = w.account_id and o.currency <> ''
-    and o.period_start <= w.period_start and (w.since is null or o.period_start = w.period_start)
-group by w.ordinality, o.currency, o.channel
-union all
+-- What changed since the last close of what is owed for lines that were closed before, late where
+-- they start before an instant. $1 to $4 as above.
 select w.ordinality - 1 as question, n.payload ->> 'currency' as currency,
-    n.payload ->> 'channel' as channel, true as is_late,
+    n.payload ->> 'channel' as channel, (n.payload ->> 'starts_at')::timestamptz < w.since as is_late,
     sum((n.payload ->> 'change_minor')::bigint)::bigint as change_minor
-from unnest($1::text[], $2::timestamptz[], $3::date[], $4::timestamptz[], $5::bigint[])
-with ordinality as w (account_id, since, period_start, ends_at, closed_fact)
+from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[])
+with ordinality as w (account_id, since, ends_at, closed_fact)
 join accounts as a on a.account_id = w.account_id
 join announcements as n on n.account_id = w.account_id and n.sequence > a.last_period_closed
     and n.type = 'overage-detected' and n.payload ->> 'currency' is not null
-where w.since is not null and w.closed_fact is null
-    and (n.payload -> 'billing_period' ->> 'start')::date < w.period_start
-group by w.ordinality, n.payload ->> 'currency', n.payload ->> 'channel'
+where w.since is not null and w.closed_fact is null and exists (
+    select from closed_lines as k
+    where k.account_id = w.account_id and k.booking_id = n.payload ->> 'booking_id'
+        and k.line_no = (n.payload ->> 'line')::integer
+)
+group by w.ordinality, n.payload ->> 'currency', n.payload ->> 'channel', is_late
 
 -- name: bookings_of_accounts
 -- $1 account.
