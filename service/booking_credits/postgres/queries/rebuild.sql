@@ -29,10 +29,11 @@ $$
 
 -- name: enter_shadow
 -- Find tables there alone, until the transaction ends. A plan made while they are empty must stay
--- a good one as they fill, so plans that read whole tables are ruled out.
+-- a good one as they fill, so plans that read whole tables are ruled out. What has no other plan
+-- counts as dear, and would be compiled for longer than it runs.
 select set_config('search_path', quote_ident('rebuild_' || pg_backend_pid()), true),
     set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-    set_config('enable_mergejoin', 'off', true)
+    set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)
 
 -- name: plan_freely
 -- Let whole tables be read again.
