@@ -4,8 +4,9 @@ A `Need` is answered with at least what it asks for. What the record has changed
 newer than the store, so a booking or grant that it already has is never loaded again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
@@ -15,6 +16,8 @@ from booking_credits.ledger.facts import GRANT_FACTS, BookingRevised, BookingSta
 from booking_credits.ledger.grants import OPEN_END, ids_of
 from booking_credits.ledger.needs import (
     DueBy,
+    Everything,
+    FactsOf,
     GrantsEndingAfter,
     LinesWithin,
     Need,
@@ -75,22 +78,21 @@ class Loader:
             self._load_grants(ids_of(fact))
 
     def _load(self, need: Need) -> None:
-        if isinstance(need, TakersBelow):
-            self._load_takers(need)
-        elif isinstance(need, WantingAbove):
-            self._load_wanting(need)
-        elif isinstance(need, GrantsEndingAfter):
-            self._load_ending_after(need)
-        elif isinstance(need, LinesWithin):
-            self._load_lines(need)
-        elif isinstance(need, OpenLinesBefore):
-            self._load_open_lines(need)
-        elif isinstance(need, PostedAround):
-            self._load_postings()
-        elif isinstance(need, DueBy):
-            self._load_due(need)
-        else:
-            self._load_everything()
+        loads: dict[type[Need], Callable[[Any], None]] = {
+            TakersBelow: self._load_takers,
+            WantingAbove: self._load_wanting,
+            GrantsEndingAfter: self._load_ending_after,
+            LinesWithin: self._load_lines,
+            OpenLinesBefore: self._load_open_lines,
+            PostedAround: self._load_postings,
+            DueBy: self._load_due,
+            FactsOf: self._load_facts,
+            Everything: self._load_everything,
+        }
+        loads[type(need)](need)
+
+    def _load_facts(self, need: FactsOf) -> None:
+        self.record.put_facts(need.subject, self.store.facts_of(need.subject))
 
     def _load_takers(self, need: TakersBelow) -> None:
         takers = [
@@ -150,7 +152,7 @@ class Loader:
         self._load_bookings([c for c in is_open if c.line.starts_at < need.instant])
         self.record.reach.open_before = need.instant
 
-    def _load_postings(self) -> None:
+    def _load_postings(self, _need: PostedAround) -> None:
         """Load all that was posted, which is more than a statement asks for."""
         postings, stored = Postings(whole=True), self.store.postings
         known = self.record.postings
@@ -172,7 +174,7 @@ class Loader:
                 self._load_grants([grant_id])
         self.record.reach.due_through = need.instant
 
-    def _load_everything(self) -> None:
+    def _load_everything(self, _need: Everything) -> None:
         self._load_bookings(list(self.store.charges.values()))
         for booking_id, _ in self.store.closed:
             self._load_booking(booking_id)
@@ -199,7 +201,10 @@ class Loader:
             self.record.obligations[key] = self.store.obligations[key]
         closed = [c for k, c in self.store.closed.items() if k[0] == booking_id]
         self.record.put_closed(closed)
-        self._load_grants(take.grant_id for line in closed for take in line.takes)
+        for grant_id, takes in self.store.closed_takes.items():
+            if of_booking := {k: take for k, take in takes.items() if k[0] == booking_id}:
+                self.record.closed_takes.setdefault(grant_id, {}).update(of_booking)
+                self._load_grants([grant_id])
         for key in self.store.lines.get(booking_id, ()):
             self._load_charge(key)
 

@@ -302,15 +302,6 @@ def test_lines_learned_late_come_in_their_policy_order() -> None:
         assert expected == _taken(record)
 
 
-def test_a_closed_line_that_comes_back_has_what_it_kept() -> None:
-    """Cancelled and brought back, both late, it keeps its takes against whoever has them by now."""
-    record = a_record(*_closed(PACK, FIRST), EARLIER, book=BOOK)
-    post(record, [a_cancellation("first", occurred="2026-03-09 10:00")])
-    assert {"earlier": {"pack": 8}} == _taken(record)
-    post(record, [_booked("first", "2026-03-10 10:00", 6, revision=3)])
-    assert {"earlier": {"pack": 4}, "first": {"pack": 6}} == _taken(record)
-
-
 def test_what_it_keeps_of_a_cap_stays_when_the_cap_is_lowered() -> None:
     """Open lines find nothing in the lower cap, and get it when the closed line gives it back."""
     rolls = [Rollover(Span(1, "months"), cap) for cap in (5, 2)]

@@ -17,7 +17,7 @@ from booking_credits.inbox.reading import read_fact
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.closing import said_of
-from booking_credits.ledger.facts import BookingRevised, BookingStarted, Fact
+from booking_credits.ledger.facts import BookingRevised, BookingStarted, Fact, PeriodClosed
 from booking_credits.ledger.outcomes import Outcome
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.ledger.settlement import settle
@@ -36,6 +36,7 @@ from builders import (
     a_standing_allotment,
     an_account,
     an_allotment,
+    at,
     time_passed,
 )
 from ledger.histories import books, histories
@@ -122,6 +123,30 @@ async def test_what_closed_lines_took_stays_on_record_whatever_becomes_of_its_gr
         a_cancellation("first", occurred="2026-03-09 09:00"),
     ]
     await _check(database, Cut(a_book(policy="packs"), facts, [], [1] * 9, 3))
+
+
+async def test_what_closed_lines_gave_back_stays_given_back(database: str) -> None:
+    """In part, whole and in another period; facts in between are read where they are asked for."""
+    paid = a_line(starts="2026-03-10 10:00", costs={"coin": 6})
+    cheap = replace(paid, costs=(("coin", 2),))
+    moved = replace(paid, starts_at=at("2026-04-12 10:00"), ends_at=at("2026-04-12 11:00"))
+    facts: list[Fact] = [
+        a_grant("pack", 10, granted="2026-01-01 00:00"),
+        a_booking("first", paid, occurred="2026-02-01 00:00"),
+        a_booking("second", paid, occurred="2026-02-01 00:00"),
+        a_closing("2026-04-01 00:00"),
+        a_booking("first", cheap, revision=2, corrected_by="petra", occurred="2026-04-02 00:00"),
+        a_booking("second", moved, revision=2, corrected_by="petra", occurred="2026-04-02 00:00"),
+        a_booking("first", paid, revision=3, corrected_by="petra", occurred="2026-04-03 00:00"),
+        a_booking(
+            "early", replace(paid, starts_at=at("2026-03-05 10:00")), occurred="2026-02-01 00:00"
+        ),
+        a_closing("2026-05-01 00:00"),
+        a_cancellation("second", occurred="2026-04-01 00:00", revision=3),
+        a_booking("second", moved, revision=4, corrected_by="petra", occurred="2026-05-02 00:00"),
+        a_closing("2026-06-01 00:00"),
+    ]
+    await _check(database, Cut(a_book(policy="packs"), facts, [], [1, 2], 3))
 
 
 async def _check(database: str, cut: Cut) -> None:
@@ -235,7 +260,12 @@ def _rows_of(record: AccountRecord, settled: list[Settled]) -> dict[str, list[tu
             for charge in record.charges.values()
             for take in charge.loose
         ),
-        "closed_lines": [(*key, said_of(closed)) for key, closed in sorted(record.closed.items())],
+        "closed_lines": [
+            (*line.key, line.until, said_of(line))
+            for _, outcome, _ in settled
+            if isinstance(outcome.fact, PeriodClosed)
+            for line in sorted(outcome.fact.lines or (), key=lambda line: line.key)
+        ],
         "grants": [
             (
                 i,
@@ -273,8 +303,8 @@ async def _stored(
         "charges": "select booking_id, line_no, rank, drawn, due_at, takes, uncovered,"
         " closed from charges"
         ' where account_id = $1 order by booking_id collate "C", line_no',
-        "closed_lines": "select booking_id, line_no, said from closed_lines"
-        ' where account_id = $1 order by booking_id collate "C", line_no',
+        "closed_lines": "select booking_id, line_no, until, said from closed_lines"
+        ' where account_id = $1 order by until, booking_id collate "C", line_no',
         "takes": "select grant_id, rank from takes where account_id = $1",
         "grants": "select grant_id, quantity, available, held, drawn, expired from grants"
         ' where account_id = $1 and not gone order by grant_id collate "C"',
@@ -290,7 +320,7 @@ async def _stored(
         (*row[:5], json.loads(row[5]), row[6], row[7] and json.loads(row[7]))
         for row in stored["charges"]
     ]
-    stored["closed_lines"] = [(*row[:2], json.loads(row[2])) for row in stored["closed_lines"]]
+    stored["closed_lines"] = [(*row[:3], json.loads(row[3])) for row in stored["closed_lines"]]
     stored["takes"].sort()
     stored["obligations"].sort()
     return stored

@@ -306,9 +306,9 @@ def _time(data: Data, occurred_at: datetime, _book: PolicyBook) -> TimePassed:
 
 
 def _closing(data: Data, occurred_at: datetime, _book: PolicyBook) -> PeriodClosed:
-    period_start = date.fromisoformat(data["period_start"])
-    lines = tuple(closed_line_from(said) for said in data.get("lines", ()))
-    return PeriodClosed(period_start, _instant(data["ends_at"]), occurred_at, lines)
+    period_start, ends_at = date.fromisoformat(data["period_start"]), _instant(data["ends_at"])
+    lines = tuple(closed_line_from(said, ends_at) for said in data.get("lines", ()))
+    return PeriodClosed(period_start, ends_at, occurred_at, lines)
 
 
 def _instant_or_none(text: str | None) -> datetime | None:

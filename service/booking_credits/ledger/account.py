@@ -16,11 +16,13 @@ from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.burn_order import burn_key
 from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.charges import FIRST_RANK, LAST_RANK
+from booking_credits.ledger.closing import latest
 from booking_credits.ledger.facts import AccountDescribed, CreditsGranted, PeriodClosed
 from booking_credits.ledger.grants import OPEN_END
 from booking_credits.ledger.needs import (
     DueBy,
     Everything,
+    FactsOf,
     GrantsEndingAfter,
     LinesWithin,
     NotLoaded,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.announcements import Obligation
     from booking_credits.ledger.calendars import Timelines
     from booking_credits.ledger.charges import Charge, LineKey, Rank
-    from booking_credits.ledger.closing import ClosedLine
+    from booking_credits.ledger.closing import ClosedLine, ClosedTake
     from booking_credits.ledger.entries import GrantRecord
     from booking_credits.ledger.facts import Fact
     from booking_credits.ledger.grants import Grant
@@ -78,6 +80,7 @@ class AccountRecord:
         self.charges: dict[LineKey, Charge] = {}
         self.lines: dict[str, tuple[LineKey, ...]] = {}
         self.closed: dict[LineKey, ClosedLine] = {}
+        self.closed_takes: dict[str, dict[LineKey, ClosedTake]] = {}
         self.closed_through: datetime | None = None
         self.obligations: dict[LineKey, tuple[Obligation, ...]] = {}
         self.balances: dict[str, Buckets] = {}
@@ -85,7 +88,6 @@ class AccountRecord:
         self.postings = Postings(whole=whole)
         self._short: list[tuple[Rank, LineKey]] = []
         self._takers: dict[str, list[tuple[Rank, LineKey]]] = {}
-        self._closed_on: dict[str, set[LineKey]] = {}
         self._sorted_grants: dict[tuple[str, GrantOrder], list[Grant]] = {}
         self._standing: tuple[StandingGrant, ...] | None = None
 
@@ -132,11 +134,11 @@ class AccountRecord:
             self.closed_through = max(fact.ends_at, self.closed_through or fact.ends_at)
 
     def put_closed(self, lines: Iterable[ClosedLine]) -> None:
-        """Set lines as they stood when they were closed."""
+        """Set lines as they stood when they were closed; `closed_takes` has each, by grant."""
         for line in lines:
-            self.closed[line.key] = line
+            self.closed[line.key] = latest((self.closed.get(line.key), line)) or line
             for take in line.takes:
-                self._closed_on.setdefault(take.grant_id, set()).add(line.key)
+                self.closed_takes.setdefault(take.grant_id, {})[line.key] = take
 
     def put_facts(self, subject: str, facts: Iterable[Fact]) -> None:
         """Set the facts on record of a subject."""
@@ -211,14 +213,11 @@ class AccountRecord:
         if not self.reach.whole:
             raise NotLoaded(Everything())
 
-    @property
-    def closed_grants(self) -> Iterable[str]:
-        """The ids of the grants that closed lines took from when they were closed."""
-        return self._closed_on
-
-    def closed_on(self, grant_id: str) -> set[LineKey]:
-        """Return the closed lines that took from a grant when they were closed."""
-        return self._closed_on.get(grant_id, set())
+    def require_facts(self, subject: str) -> tuple[Fact, ...]:
+        """Return the facts on record of a subject, and ask for them."""
+        if not self.reach.whole and subject not in self.facts:
+            raise NotLoaded(FactsOf(subject))
+        return self.facts_of(subject)
 
     def require_closed(self, from_at: datetime) -> None:
         """Ask for the closed lines that start from an instant on, if there can be any."""

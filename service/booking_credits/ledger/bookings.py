@@ -72,6 +72,19 @@ def standing_lines(facts: Iterable[BookingFact]) -> dict[int, StandingLine]:
     }
 
 
+def lines_since(facts: Iterable[BookingFact], revision: int, line_no: int) -> list[Line | None]:
+    """Return a line as it stood at a revision and after each later one; None: it did not."""
+    revisions, starts = _sort(facts)
+    held: dict[int, _Held] = {}
+    lines: list[Line | None] = []
+    for told in revisions:
+        held = _revise(held, told, starts)
+        if told.revision <= revision:
+            lines.clear()
+        lines.append(held[line_no].line if line_no in held else None)
+    return lines
+
+
 def _sort(facts: Iterable[BookingFact]) -> tuple[list[BookingRevised], list[BookingStarted]]:
     revisions: list[BookingRevised] = []
     starts: list[BookingStarted] = []

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from booking_credits.ledger.calendars import local_date
 from booking_credits.ledger.facts import Line, Money
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import date
 
     from booking_credits.ledger.account import AccountRecord
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.facts import PeriodClosed
 
 _LAST_MOMENT = timedelta(microseconds=1)
+_ANY_REVISION = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,17 @@ class ClosedTake:
 
 @dataclass(frozen=True, slots=True)
 class ClosedLine:
-    """A line as it stood when it was closed, with its takes."""
+    """A line as a closing lists it: as it stood, with its takes.
+
+    `revision` is the booking's latest that was accepted then, `until` the end of the period that
+    was closed.
+    """
 
     booking_id: str
     line: Line
     takes: tuple[ClosedTake, ...]
+    revision: int
+    until: datetime
 
     @property
     def key(self) -> LineKey:
@@ -81,9 +91,16 @@ def lines_to_close(record: AccountRecord, fact: PeriodClosed) -> tuple[ClosedLin
                 ClosedTake(t.grant_id, record.grants[t.grant_id].grant.unit, t.quantity)
                 for t in charge.coverage.takes
             ),
+            charge.standing.revision,
+            fact.ends_at,
         )
         for charge in record.open_lines_before(fact.ends_at)
     )
+
+
+def latest(listed: Iterable[ClosedLine | None]) -> ClosedLine | None:
+    """Return a line as the last of the closings lists it that do."""
+    return max((line for line in listed if line), key=attrgetter("until"), default=None)
 
 
 def payload_of(fact: PeriodClosed) -> str:
@@ -94,10 +111,11 @@ def payload_of(fact: PeriodClosed) -> str:
 
 
 def said_of(closed: ClosedLine) -> dict[str, Any]:
-    """Write a closed line as what JSON can say; quantities are in steps."""
+    """Write a closed line as what JSON can say, but for its closing; quantities are in steps."""
     line, price = closed.line, closed.line.price
     return {
         "booking_id": closed.booking_id,
+        "revision": closed.revision,
         "line": line.line_no,
         "starts_at": line.starts_at.isoformat(),
         "ends_at": line.ends_at.isoformat(),
@@ -111,8 +129,11 @@ def said_of(closed: ClosedLine) -> dict[str, Any]:
     }
 
 
-def closed_line_from(said: dict[str, Any]) -> ClosedLine:
-    """Read a closed line from what `said_of` has written."""
+def closed_line_from(said: dict[str, Any], until: datetime) -> ClosedLine:
+    """Read a closed line from what `said_of` has written.
+
+    Closings once listed no revision: of such a line only how it stands by now is known to count.
+    """
     price = said["price"]
     line = Line(
         said["line"],
@@ -125,4 +146,5 @@ def closed_line_from(said: dict[str, Any]) -> ClosedLine:
         None if price is None else Money(*price),
         *said["marks"],
     )
-    return ClosedLine(said["booking_id"], line, tuple(ClosedTake(*take) for take in said["takes"]))
+    takes = tuple(ClosedTake(*take) for take in said["takes"])
+    return ClosedLine(said["booking_id"], line, takes, said.get("revision", _ANY_REVISION), until)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
 from booking_credits.ledger.admission import admit
-from booking_credits.ledger.bookings import standing_lines
+from booking_credits.ledger.bookings import lines_since, standing_lines
 from booking_credits.ledger.buckets import Buckets
 from booking_credits.ledger.burn_order import burn_key
 from booking_credits.ledger.calendars import Timeline
@@ -36,6 +36,7 @@ from booking_credits.ledger.grants import grants_of
 from booking_credits.ledger.kept_takes import kept_of
 from booking_credits.ledger.remnants import grant_for, remnants
 from booking_credits.ledger.standing import grants_in_being, opening_grants, standing_grants
+from booking_credits.ledger.subjects import booking_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from booking_credits.ledger.facts import Fact
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.policies import Policy, PolicyBook
+
+_ends_at = attrgetter("ends_at")
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,18 @@ def cover(facts: Iterable[Fact], book: PolicyBook) -> Covered:
     starts = sorted({line.line.starts_at for line in standing})
     rules = standing_grants(every, timeline)
     grants |= grants_in_being(rules, grants, present, starts)
-    closings = (fact for fact in every if isinstance(fact, PeriodClosed))
-    closed = {line.key: line for fact in closings for line in fact.lines or ()}
-    takes = (take for line in closed.values() for take in line.takes)
-    grants |= remnants(takes, grants.get, rules)
+    closings = sorted((f for f in every if isinstance(f, PeriodClosed)), key=_ends_at)
+    listed = [line for fact in closings for line in fact.lines or ()]
+    grants |= remnants((take for line in listed for take in line.takes), grants.get, rules)
+    find = partial(grant_for, find=grants.get, standing=rules)
+    stands = {line.key for line in standing}
     kept: dict[LineKey, Coverage] = {}
-    for line in standing:
-        if line.key in closed:
-            policy = timeline.policy_at(line.line.starts_at)
-            find = partial(grant_for, find=grants.get, standing=rules)
-            kept[line.key] = kept_of(closed[line.key], line.line, policy, find)
+    for key, line in {line.key: line for line in listed if line.key in stands}.items():
+        known = subjects[booking_subject(line.booking_id)]
+        told = (f for f in known if isinstance(f, BOOKING_FACTS))
+        keeps = kept_of(line, lines_since(told, line.revision, key[1]), timeline, find)
+        if keeps is not None:
+            kept[key] = keeps
     charges = _charges(standing, grants, kept, timeline, present)
     owed = {key: owed_for(charge, timeline, present) for key, charge in charges.items()}
     return Covered(

@@ -2,57 +2,87 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from booking_credits.ledger.bookings import lines_since
 from booking_credits.ledger.charges import (
     UNPAID,
     WHOLE,
     Coverage,
+    Fraction,
     Take,
     less_taken,
     needed,
 )
+from booking_credits.ledger.closing import latest
+from booking_credits.ledger.facts import BOOKING_FACTS
 from booking_credits.ledger.grant_ids import is_of_rule
 from booking_credits.ledger.grants import differ_in_quantity
 from booking_credits.ledger.remnants import grant_for, replacement_of
+from booking_credits.ledger.subjects import booking_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.bookings import StandingLine
+    from booking_credits.ledger.calendars import Timeline
     from booking_credits.ledger.charges import Charge, LineKey
     from booking_credits.ledger.closing import ClosedLine, ClosedTake
-    from booking_credits.ledger.facts import Line
+    from booking_credits.ledger.facts import BookingFact, Line
     from booking_credits.ledger.grants import Grant
-    from booking_credits.ledger.policies import Policy
     from booking_credits.ledger.walk import Change
 
 
 def kept_of(
-    closed: ClosedLine, line: Line, policy: Policy, find: Callable[[ClosedTake], Grant | None]
-) -> Coverage:
-    """Return what a line that has been closed keeps of its takes, as it now stands.
+    closed: ClosedLine,
+    since: Iterable[Line | None],
+    timeline: Timeline,
+    find: Callable[[ClosedTake], Grant | None],
+) -> Coverage | None:
+    """Return what a line that has been closed keeps of its takes; None: it is open again.
 
-    A line that is another by now gives back what it needs no longer and, if it has moved, what
-    may not pay it there. `find` says which grant stands for that of a take by now.
+    `since` is the line at its closing and after each later revision. What it gave back at one of
+    them it has given back for good; once it did not stand, or began after what was closed, that
+    is all. `find` says which grant stands for that of a take by now.
     """
-    if line != closed.line and not policy.admits(line):
-        return UNPAID
+    kept, left = closed.takes, WHOLE
+    for line in since:
+        if line is None or line.starts_at >= closed.until:
+            return None
+        kept, left = _cut(closed, kept, line, timeline, find)
+    taken: Counter[str] = Counter()
+    for take in kept:
+        grant = find(take)
+        taken[take.grant_id if grant is None else grant.grant_id] += take.quantity
+    return Coverage(tuple(Take(grant_id, quantity) for grant_id, quantity in taken.items()), left)
+
+
+def _cut(
+    closed: ClosedLine,
+    takes: Iterable[ClosedTake],
+    line: Line,
+    timeline: Timeline,
+    find: Callable[[ClosedTake], Grant | None],
+) -> tuple[tuple[ClosedTake, ...], Fraction]:
+    """Leave a line that is another what it still needs and, if it has moved, what may pay it."""
+    if line != closed.line and not timeline.policy_at(line.starts_at).admits(line):
+        return (), WHOLE
     has_moved = _place(line) != _place(closed.line)
     costs = dict(line.costs)
-    taken: dict[str, int] = {}
+    kept: list[ClosedTake] = []
     left = WHOLE
-    for take in closed.takes:
+    for take in takes:
         grant = find(take)
         if grant is None or grant.pending or (has_moved and not grant.reaches(line)):
             continue
         cost = costs.get(take.unit, 0)
         if quantity := min(take.quantity, needed(cost, left)):
-            taken[grant.grant_id] = taken.get(grant.grant_id, 0) + quantity
+            kept.append(replace(take, quantity=quantity))
             left = less_taken(left, quantity, cost)
-    return Coverage(tuple(Take(grant_id, quantity) for grant_id, quantity in taken.items()), left)
+    return tuple(kept), left
 
 
 def _place(line: Line) -> tuple[object, ...]:
@@ -66,17 +96,16 @@ class KeptTakes:
         """Look at the lines on record and at those that the change closes."""
         self._record = record
         self._change = change
-        self._known: dict[LineKey, Coverage] = {}
+        self._known: dict[LineKey, Coverage | None] = {}
 
     def of(self, key: LineKey) -> Coverage | None:
-        """Return what a closed line keeps, nothing if it does not stand; None: it is open."""
-        closed = self._change.closed.get(key) or self._record.closed.get(key)
-        if closed is None:
-            return None
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = self._computed(closed, self.standing(key))
-        return known
+        """Return what a closed line keeps; None: it is open, or does not stand."""
+        if key not in self._known:
+            self._known[key] = self._computed(self._closed(key), self.standing(key))
+        return self._known[key]
+
+    def _closed(self, key: LineKey) -> ClosedLine | None:
+        return latest((self._change.closed.get(key), self._record.closed.get(key)))
 
     def standing(self, key: LineKey) -> StandingLine | None:
         """Return a line as it stands after the change."""
@@ -108,6 +137,8 @@ class KeptTakes:
             charge = self._record.charges.get(key)
             if charge is None or charge.closed is not None or charge.line != closed.line:
                 return {}
+            if charge.standing.revision != closed.revision or self._closed(key) != closed:
+                return {}
             takes = charge.coverage.takes
             if [(t.grant_id, t.quantity) for t in takes] != [
                 (t.grant_id, t.quantity) for t in closed.takes
@@ -123,7 +154,9 @@ class KeptTakes:
         record, change = self._record, self._change
         if record.closed_through is None and not change.closed:
             return []
-        keys = {*change.closed, *(key for key in change.lines if key in record.closed)}
+        # A revision told late may leave a line as it is, and yet tell how it stood in between.
+        told = () if change.told is None else record.lines.get(change.told.booking_id, ())
+        keys = {*change.closed, *(key for key in (*change.lines, *told) if key in record.closed)}
         for grant in change.grants.values():
             if self._reads_otherwise(grant):
                 keys |= self._taking_from(grant.grant_id)
@@ -131,12 +164,13 @@ class KeptTakes:
 
     def _taking_from(self, grant_id: str) -> set[LineKey]:
         """List the lines that took from a grant, or from one that it replaces, when closed."""
-        keys = set(self._record.closed_on(grant_id))
-        for other_id in self._record.closed_grants:
+        takes = self._record.closed_takes
+        keys = set(takes.get(grant_id, ()))
+        for other_id, of_other in takes.items():
             if is_of_rule(other_id) and (
                 grant_id == replacement_of(other_id, self._change.standing)
             ):
-                keys |= self._record.closed_on(other_id)
+                keys |= of_other.keys()
         return keys
 
     def _reads_otherwise(self, grant: Grant) -> bool:
@@ -151,11 +185,22 @@ class KeptTakes:
             self._record.require_closed(min(before.from_at, grant.from_at))
         return True
 
-    def _computed(self, closed: ClosedLine, standing: StandingLine | None) -> Coverage:
-        if standing is None:
-            return UNPAID
-        policy = self._change.timeline.policy_at(standing.line.starts_at)
-        return kept_of(closed, standing.line, policy, self._find)
+    def _computed(
+        self, closed: ClosedLine | None, standing: StandingLine | None
+    ) -> Coverage | None:
+        if closed is None or standing is None:
+            return None
+        since: list[Line | None] = [standing.line]
+        if standing.revision > closed.revision:
+            facts = self._facts_of(closed.booking_id)
+            since = lines_since(facts, closed.revision, closed.line.line_no)
+        return kept_of(closed, since, self._change.timeline, self._find)
+
+    def _facts_of(self, booking_id: str) -> list[BookingFact]:
+        told = self._change.told
+        known = self._record.require_facts(booking_subject(booking_id))
+        facts = [fact for fact in known if isinstance(fact, BOOKING_FACTS)]
+        return [*facts, told] if told is not None and told.booking_id == booking_id else facts
 
     def _find(self, take: ClosedTake) -> Grant | None:
         found = grant_for(take, self._grant, self._change.standing)

@@ -74,6 +74,13 @@ class DueBy:
 
 
 @dataclass(frozen=True, slots=True)
+class FactsOf:
+    """Wanted: the facts of a subject."""
+
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class Everything:
     """Wanted: the whole account."""
 
@@ -87,6 +94,7 @@ Need: TypeAlias = (
     | LinesWithin
     | OpenLinesBefore
     | DueBy
+    | FactsOf
     | Everything
     | PostedAround
 )

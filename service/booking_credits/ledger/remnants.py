@@ -52,8 +52,7 @@ def remnants_on_record(
     left: dict[str, Grant] = {}
     for grant_id in gone:
         record.require_closed(record.grants[grant_id].grant.from_at)
-        lines = (record.closed[key] for key in record.closed_on(grant_id))
-        takes = (take for line in lines for take in line.takes if take.grant_id == grant_id)
+        takes = record.closed_takes.get(grant_id, {}).values()
         left |= remnants(takes, grants.get, record.standing)
     return left
 

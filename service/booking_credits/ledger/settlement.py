@@ -144,7 +144,7 @@ def _change(record: AccountRecord, fact: Fact) -> Change:
         lines = _revised_lines(record, fact)
         brought, emptied = follow_lines(record, lines)
         left, gone = _taken_back(record, emptied, brought)
-        return Change(timeline, present, standing, lines, brought | left, gone)
+        return Change(timeline, present, standing, lines, brought | left, gone, told=fact)
     of_standing = is_standing(fact) or fact.subject in (ACCOUNT_SUBJECT, *record.monthly)
     if isinstance(fact, AccountDescribed) or of_standing:
         return _read_anew(record, fact)
@@ -225,7 +225,7 @@ def _read_anew(record: AccountRecord, fact: Fact) -> Change:
     standing = standing_grants(facts, timeline)
     starts = sorted({charge.line.starts_at for charge in record.charges.values()})
     grants |= grants_in_being(standing, grants, record.present, starts)
-    takes = (take for line in record.closed.values() for take in line.takes)
+    takes = (take for of_grant in record.closed_takes.values() for take in of_grant.values())
     grants |= remnants(takes, grants.get, standing)
     gone = frozenset(record.grants.keys() - grants.keys())
     grants |= {grant_id: _pending(record, grant_id) for grant_id in gone}

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.calendars import Timeline
     from booking_credits.ledger.charges import LineKey, Rank, Take
     from booking_credits.ledger.closing import ClosedLine
-    from booking_credits.ledger.facts import Line
+    from booking_credits.ledger.facts import BookingFact, Line
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.needs import Need
     from booking_credits.ledger.standing import StandingGrant
@@ -51,7 +51,8 @@ class Change:
     Timeline, present and standing grants are as they are after it, the rest is what changes:
     `lines` are those that are to be looked at anew, as they now stand (None: they stand no more),
     `grants` those that are new, read otherwise or have ended. Those that are `gone` are among
-    them, and pending again. `closed` are lines that are closed by it.
+    them, and pending again. `closed` are lines that are closed by it, `told` is what it tells of a
+    booking.
     """
 
     timeline: Timeline
@@ -61,6 +62,7 @@ class Change:
     grants: Mapping[str, Grant]
     gone: frozenset[str] = frozenset()
     closed: Mapping[LineKey, ClosedLine] = field(default_factory=dict)
+    told: BookingFact | None = None
 
 
 def walk(record: AccountRecord, change: Change) -> tuple[dict[LineKey, Charge | None], set[str]]:

@@ -21,6 +21,7 @@ from booking_credits.ledger.facts import PeriodClosed, TimePassed
 from booking_credits.ledger.needs import (
     DueBy,
     Everything,
+    FactsOf,
     GrantsEndingAfter,
     LinesWithin,
     OpenLinesBefore,
@@ -130,6 +131,8 @@ class LedgerReader:
         await self._read_open_lines(by_kind[OpenLinesBefore])
         await self._read_due(by_kind[DueBy])
         await self._read_postings(by_kind[PostedAround])
+        subjects = [(record.account_id, need.subject) for record, need in by_kind[FactsOf]]
+        await self._read_facts("facts_of_subjects", *_columns(subjects))
         await self._read_everything([record for record, _ in by_kind[Everything]])
         usable = {r.account_id: need.instant for r, need in by_kind[GrantsEndingAfter]}
         # What was read to be covered anew will ask for the grants that can pay it.
@@ -282,7 +285,7 @@ class LedgerReader:
         for row in await self._fetch("charges_of_bookings", *_columns(unread)):
             record = self.records[row["account_id"]]
             if row["said"] is not None:
-                closed = closed_line_from(json.loads(row["said"]))
+                closed = closed_line_from(json.loads(row["said"]), row["until"])
                 record.put_closed((closed,))
                 takes.update((row["account_id"], take.grant_id) for take in closed.takes)
             if row["line_no"] is None:

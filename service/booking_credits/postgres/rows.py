@@ -50,7 +50,7 @@ CHARGE_COLUMNS = (
     "due_at",
     "closed",
 )
-CLOSED_COLUMNS = ("account_id", "booking_id", "line_no", "said")
+CLOSED_COLUMNS = ("account_id", "booking_id", "line_no", "until", "said")
 GRANT_COLUMNS = (
     "account_id",
     "grant_id",
@@ -166,7 +166,7 @@ def charge_row(account_id: str, charge: Charge) -> tuple[object, ...]:
 
 def closed_row(account_id: str, closed: ClosedLine) -> tuple[object, ...]:
     """Write a closed line as the columns of `CLOSED_COLUMNS`."""
-    return account_id, closed.booking_id, closed.line.line_no, json.dumps(said_of(closed))
+    return account_id, *closed.key, closed.until, json.dumps(said_of(closed))
 
 
 def _takes_from(text: str) -> tuple[Take, ...]:

@@ -68,19 +68,20 @@ join facts as f on f.account_id = w.account_id and f.subject = w.subject
 order by f.account_id, f.fact_no
 
 -- name: charges_of_bookings
--- Every line of bookings, and those that were closed and do not stand. $1 account, $2 booking.
+-- Every line of bookings, and those that were closed and do not stand, once for each closing that
+-- lists it. $1 account, $2 booking.
 select w.account_id, w.booking_id, n.*
 from unnest($1::text[], $2::text[]) as w (account_id, booking_id)
 cross join lateral (
     select c.line_no, c.revision, c.booked_at, c.starts_at, c.ends_at, c.resource, c.location,
         c.product_group, c.costs, c.price_minor, c.currency, c.payable_by_credits, c.discounted,
         c.online_plan, c.fallback, c.started_at, c.rank, c.eligible, c.takes, c.uncovered,
-        c.drawn, c.due_at, c.closed, k.said
+        c.drawn, c.due_at, c.closed, k.said, k.until
     from (
         select * from charges where account_id = w.account_id and booking_id = w.booking_id
     ) as c
     full join (
-        select line_no, said from closed_lines
+        select line_no, said, until from closed_lines
         where account_id = w.account_id and booking_id = w.booking_id
     ) as k on k.line_no = c.line_no
 ) as n
