@@ -6,12 +6,15 @@ from booking_credits.clock.clock import close
 from booking_credits.exit_codes import ExitCode
 from booking_credits.ledger.closing import Closing
 from booking_credits.posting.batch import Batch
-from builders import ACCOUNT, a_booking, a_line, a_renewal, an_account, at, on, time_passed
+from builders import ACCOUNT, a_booking, a_grant, a_line, a_renewal, an_account, at, on, time_passed
 from enquiries.asking import ask, ask_json
 from postgres.arrivals import a_poster, post
 
 MARCH = Closing(
     at("2026-03-01 00:00"), on("2026-03-01"), at("2026-04-01 00:00"), at("2026-04-04 00:00")
+)
+APRIL = Closing(
+    at("2026-04-01 00:00"), on("2026-04-01"), at("2026-05-01 00:00"), at("2026-05-04 00:00")
 )
 
 
@@ -43,12 +46,33 @@ async def test_a_period_that_is_open_has_no_statement(database: str, tmp_path: P
     assert f"no period that began on 2026-04-01 is closed: {ACCOUNT}" in said.err
 
 
+async def test_the_log_of_a_closed_period_stays_as_it_is(database: str, tmp_path: Path) -> None:
+    """What is told of it late is in the log, and the statement, of the period that is open."""
+    await _close_march(database)
+    march = ("log", ACCOUNT, "--from", "2026-03-01", "--to", "2026-04-01")
+    april = ("log", ACCOUNT, "--from", "2026-04-01", "--to", "2026-05-01")
+    before = await ask_json(database, *march, folder=tmp_path)
+    gift = a_grant("gift", 700, granted="2026-03-20 00:00")
+    await post(database, [gift, time_passed("2026-05-01 00:00")])
+    assert before["entries"] == (await ask_json(database, *march, folder=tmp_path))["entries"]
+    told = await ask_json(database, *april, folder=tmp_path)
+    assert "2026-04-01T00:00:00Z" == told["entries"][0]["at"]
+    await _close(database, APRIL)
+    [coin] = (await ask_json(database, "statement", ACCOUNT, folder=tmp_path))["units"]
+    assert ("0.00", "7.00", "0.00") == (coin["issued"], coin["adjusted"], coin["opening"])
+
+
 async def _close_march(database: str) -> None:
     big = a_booking("big", a_line(costs={"coin": 10_000}, price=2000))
     await post(
         database,
         [an_account(policy="packs"), a_renewal(), big, time_passed("2026-03-10 10:00")],
     )
+    await _close(database, MARCH)
+
+
+async def _close(database: str, closing: Closing) -> None:
     async with a_poster(database) as poster:
-        posted = await poster.post(Batch((close(ACCOUNT, MARCH, at("2026-04-05 00:00")),)))
+        arrived = close(ACCOUNT, closing, closing.closes_at)
+        posted = await poster.post(Batch((arrived,)))
     assert [] == posted.dead_letters

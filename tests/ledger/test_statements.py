@@ -15,6 +15,7 @@ from builders import (
     a_book,
     a_booking,
     a_cancellation,
+    a_grant,
     a_line,
     a_record,
     a_renewal,
@@ -133,6 +134,18 @@ def test_the_first_period_is_named_by_its_calendar() -> None:
     assert on("2026-01-01") == closing.period_start
 
 
+def test_nothing_takes_effect_in_a_closed_period() -> None:
+    """What is told late takes effect where the last closed period ended, and adjusts the next."""
+    on_time, late = a_grant("on-time", 500), a_grant("late", 300)
+    record = a_record(time_passed("2026-04-01 00:00"), book=PACKS_BOOK)
+    [given] = post(record, [on_time])
+    _close(record)
+    [told] = post(record, [late])
+    assert (on_time.occurred_at, at("2026-04-01 00:00")) == (given.effective_at, told.effective_at)
+    post(record, [a_grant("renewed", 40, granted="2026-04-01 00:00")])
+    assert (StatedUnit("coin", 500, 40, 0, 0, 0, 300, 840),) == _close(record).units
+
+
 @given(books, histories())
 def test_statements_follow_one_another(book: PolicyBook, facts: list[Fact]) -> None:
     """However facts and closings come, statements add up, follow one another and owe once."""
@@ -141,7 +154,9 @@ def test_statements_follow_one_another(book: PolicyBook, facts: list[Fact]) -> N
     stated: Counter[tuple[str, str]] = Counter()
     told: list[Fact] = [fact for fact in facts if not isinstance(fact, PeriodClosed)]
     for number, fact in enumerate([*told, *_passing(told)]):
-        post(record, [fact])
+        through = record.closed_through
+        for outcome in post(record, [fact]):
+            assert outcome.effective_at >= (through or outcome.fact.occurred_at)
         if number % 4 == 3:
             content = _close(record)
             for unit in content.units:

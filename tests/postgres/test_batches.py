@@ -235,7 +235,7 @@ def _rows_of(record: AccountRecord, settled: list[Settled]) -> dict[str, list[tu
                 entry.target,
                 entry.quantity,
                 *(entry.line_key or (None, None)),
-                outcome.fact.occurred_at,
+                outcome.effective_at,
             )
             for _, outcome, _ in settled
             for number, entry in outcome.entries

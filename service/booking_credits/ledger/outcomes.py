@@ -39,10 +39,12 @@ class Outcome:
 
     In `charges` None says that the line stands no more. `grants` are those that entries concern
     or that are new or read otherwise; those that are `gone` have given everything back and are on
-    record no more. `next_start` is when the clock brings the next grant of a standing grant.
+    record no more. `next_start` is when the clock brings the next grant of a standing grant. Its
+    entries take effect at `effective_at`: when the fact occurred, but never in a closed period.
     """
 
     fact: Fact
+    effective_at: datetime
     numbers: Numbers
     timeline: Timeline
     present: datetime | None

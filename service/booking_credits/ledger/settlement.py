@@ -123,6 +123,7 @@ def _settle(
     announcements, numbers = _number(record.numbers, len(entries), contents)
     return Outcome(
         fact,
+        max(fact.occurred_at, record.closed_through or fact.occurred_at),
         numbers,
         change.timeline,
         change.present,

@@ -1,9 +1,9 @@
 """Statements: what happened to an account's credits from where the last period ended to an end.
 
-An entry is stated once: in the period of its time or, where that was closed before it was posted,
-as an adjustment of the next one to be closed. So a statement begins where the one before it ended.
-What is owed for a line is stated once, too: all of it when the line is closed for the first time,
-and from then on what has changed since the last close.
+An entry is stated once, in the period in which it takes effect, and as an adjustment where its fact
+occurred in a period that was closed before it was posted. So a statement begins where the one
+before it ended. What is owed for a line is stated once, too: all of it when the line is closed for
+the first time, and from then on what has changed since the last close.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _flows(record: AccountRecord, asked: PostedAround) -> Iterator[Flow]:
     for outcome in record.postings.outcomes:
         is_news = _is_news(outcome, asked)
         for _, entry in outcome.entries:
-            part = _part_of(entry, outcome.fact.occurred_at, asked)
+            part = _part_of(entry, outcome, asked)
             if part != "late" or is_news:
                 unit = _unit_of(entry.grant_id, record)
                 yield Flow(unit, entry.source, entry.target, part, entry.quantity)
@@ -91,13 +91,15 @@ def _unit_of(grant_id: str, record: AccountRecord) -> str:
     return (record.gone[grant_id] if known is None else known.grant).unit
 
 
-def _part_of(entry: Entry, effective_at: datetime, asked: PostedAround) -> Part:
+def _part_of(entry: Entry, outcome: Outcome, asked: PostedAround) -> Part:
     """Tell where an entry is stated; what expires at a period's end expires within it."""
     is_expiry = (entry.source, entry.target, entry.line_key) == ("available", "expired", None)
-    at = effective_at - _LAST_MOMENT if is_expiry else effective_at
+    at = outcome.effective_at - _LAST_MOMENT if is_expiry else outcome.effective_at
     if at >= asked.ends_at:
         return "later"
-    return "within" if asked.since is None or at >= asked.since else "late"
+    # What occurred before the last close took effect just when that period ended.
+    told_at = outcome.fact.occurred_at if outcome.effective_at == asked.since else at
+    return "within" if asked.since is None or min(at, told_at) >= asked.since else "late"
 
 
 def _is_news(outcome: Outcome, asked: PostedAround) -> bool:

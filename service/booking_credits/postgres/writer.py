@@ -113,7 +113,7 @@ class LedgerWriter:
                     entry.quantity,
                     booking_id,
                     line_no,
-                    outcome.fact.occurred_at,
+                    outcome.effective_at,
                 )
             )
 

@@ -215,7 +215,8 @@ cross join lateral (
 
 -- name: flows_around
 -- What moved between buckets, summed up: since an instant and late for before it. What expires at
--- an instant does so in the moment before. $1 account, $2 since, $3 the period's end, $4 the fact
+-- an instant does so in the moment before; what took effect just then by a fact that occurred
+-- earlier is late. $1 account, $2 since, $3 the period's end, $4 the fact
 -- that closed the one before, if known.
 select w.ordinality - 1 as question, g.unit, f.source_bucket, f.target_bucket, f.part,
     sum(f.quantity)::bigint as quantity
@@ -240,6 +241,11 @@ cross join lateral (
     ) as s
     where e.account_id = w.account_id and e.effective_at >= coalesce(w.since, '-infinity')
         and s.at >= coalesce(w.since, '-infinity')
+        and (e.effective_at is distinct from w.since or exists (
+            select from facts as x
+            where x.account_id = w.account_id and x.fact_no = e.fact_no
+                and x.occurred_at >= w.since
+        ))
     union all
     select e.grant_id, e.source_bucket, e.target_bucket, e.quantity, 'late' as part
     from entries as e
@@ -249,8 +255,14 @@ cross join lateral (
         order by p.entry_no desc limit 1
     ), 0) and (
         e.effective_at < w.since
-        or e.effective_at = w.since and e.source_bucket = 'available'
-            and e.target_bucket = 'expired' and e.booking_id is null
+        or e.effective_at = w.since and (
+            e.source_bucket = 'available' and e.target_bucket = 'expired' and e.booking_id is null
+            or exists (
+                select from facts as x
+                where x.account_id = w.account_id and x.fact_no = e.fact_no
+                    and x.occurred_at < w.since
+            )
+        )
     )
 ) as f
 join grants as g on g.account_id = w.account_id and g.grant_id = f.grant_id
