@@ -19,6 +19,14 @@ from local.postgres import Postgres
 
 NAMES = [migration.name for migration in shipped_migrations()]
 
+_CLOSED = (
+    """
+insert into facts values ('a', 1, 'closing', 'period-closed', 'clock', 'e', now(), now(),
+    '{"ends_at": "2026-03-01T00:00:00Z", "lines": [{"booking_id": "b", "line": 1}]}', '')
+""",
+    "insert into closed_lines values ('a', 'b', 1, '{}')",
+)
+
 
 @pytest.fixture
 async def empty(postgres: Postgres) -> AsyncIterator[str]:
@@ -94,6 +102,23 @@ async def test_database_of_a_newer_version_is_refused(
     monkeypatch.setattr(migrations, "shipped_migrations", lambda: older)
     with pytest.raises(MigrationFault, match=NAMES[-1]):
         await migrate(empty)
+
+
+async def test_lines_closed_before_know_their_closing(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are found by what the closing said that listed them, and stay append-only."""
+    shipped = shipped_migrations()
+    earlier = shipped[: NAMES.index("0018_lines_closed_again.sql")]
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "shipped_migrations", lambda: earlier)
+        await migrate(empty)
+    for listing in _CLOSED:
+        await _value(empty, listing)
+    await migrate(empty)
+    assert "2026-03-01" == await _value(empty, "select until::date::text from closed_lines")
+    with pytest.raises(asyncpg.PostgresError, match="append-only"):
+        await _value(empty, "delete from closed_lines")
 
 
 async def test_untouched_database_has_everything_pending(empty: str) -> None:
