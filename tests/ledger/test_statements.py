@@ -114,6 +114,21 @@ def test_what_is_owed_is_stated_when_its_line_is_closed() -> None:
     assert (StatedOverage("EUR", "invoice", 700, 0),) == then.overages
 
 
+def test_a_line_that_moves_on_after_a_close_is_stated_where_it_stands() -> None:
+    """What it owed in March is an adjustment, and what it owes in May is owed for May."""
+    line = a_line(starts="2026-05-12 10:00", costs={"coin": 5000}, price=6000)
+    moved = a_booking("big", line, revision=2, occurred="2026-03-11 09:00")
+    record = a_record(BIG, time_passed("2026-04-01 00:00"), book=PACKS_BOOK)
+    march = _close(record)
+    post(record, [moved, time_passed("2026-05-01 00:00")])
+    april = _close(record)
+    post(record, [time_passed("2026-06-01 00:00")])
+    may = _close(record)
+    assert (StatedOverage("EUR", "invoice", 5000, 0),) == march.overages
+    assert (StatedOverage("EUR", "invoice", 0, -5000),) == april.overages
+    assert (StatedOverage("EUR", "invoice", 6000, 0),) == may.overages
+
+
 def test_periods_are_named_by_where_the_last_one_ended() -> None:
     """Whatever the calendar becomes after a close, the next period begins there and has a name."""
     record = a_record(MARCH, book=PACKS_BOOK)
