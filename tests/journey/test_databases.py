@@ -6,7 +6,7 @@ import signal
 from journey.checker import check
 from journey.cutter import Cutter
 from journey.load import make_load
-from journey.stage import Stage, connected, wait_until_stopped
+from journey.stage import Stage, connected, wait_until, wait_until_stopped
 from local.postgres import Postgres
 
 AWAY_SECONDS = 20
@@ -63,9 +63,14 @@ async def test_a_commit_without_an_answer_is_not_doubled(stage: Stage) -> None:
 
 
 async def _terminate_sessions(stage: Stage) -> None:
-    async with connected(stage.dsn) as connection:
-        ended = await connection.fetch(
-            "select pg_terminate_backend(pid) as ended from pg_stat_activity"
-            " where datname = current_database() and pid <> pg_backend_pid()"
-        )
-    assert ended
+    """End every session as soon as there are any: a worker may just be opening new ones."""
+
+    async def are_ended() -> bool:
+        async with connected(stage.dsn) as connection:
+            ended = await connection.fetch(
+                "select pg_terminate_backend(pid) as ended from pg_stat_activity"
+                " where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        return bool(ended)
+
+    await wait_until(are_ended, 20)
