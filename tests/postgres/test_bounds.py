@@ -4,6 +4,7 @@ import gc
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from re import findall
 
 import pytest
 
@@ -12,6 +13,7 @@ from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.facts import BookingRevised, Fact
 from booking_credits.outbox.rendering import render
 from booking_credits.postgres.pool import open_pool
+from booking_credits.postgres.sql import load_queries
 from booking_credits.posting.batch import Batch
 from booking_credits.posting.post import Poster
 from builders import (
@@ -22,6 +24,7 @@ from builders import (
     a_grant,
     a_line,
     a_renewal,
+    an_account,
     an_allotment,
     at,
     time_passed,
@@ -95,6 +98,24 @@ async def test_rows_read_do_not_grow_with_closed_lines(database: str) -> None:
 
     assert few.keys() == many.keys()
     assert [] == [act for act, rows in many.items() if rows > few[act] * 1.1 or rows > 200]
+
+
+async def test_facts_are_found_by_their_subject(database: str) -> None:
+    """Each by itself, though in a table as small as this one all could be read for many."""
+    pool = await open_pool(database, application_name="test", max_size=1, role=None, by_index=True)
+    try:
+        poster = Poster(pool, a_book(), read_fact=reader_by(a_book()), render=render)
+        accounts = [f"company-{number}" for number in range(1_000)]
+        await poster.post(Batch(tuple(arrival(an_account(), account) for account in accounts)))
+        async with pool.acquire() as connection:
+            await connection.execute("vacuum analyze facts")
+            asked = f"explain {load_queries('ledger.sql')['facts_of_subjects']}"
+            plan = await connection.fetch(asked, accounts, ["account"] * len(accounts))
+    finally:
+        await pool.close()
+
+    conditions = findall(r"Cond: .*", "\n".join(row[0] for row in plan))
+    assert ["Cond: ((account_id = w.account_id) AND (subject = w.subject))"] == conditions
 
 
 async def test_a_posting_leaves_nothing_to_the_collector(database: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from booking_credits.postgres.pool import WORKER_ROLE, missed_after
+from booking_credits.postgres.pool import BY_INDEX, WORKER_ROLE, missed_after
 from booking_credits.postgres.sql import load_queries
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ class OutboxQueue:
             "application_name": "booking-credits outbox",
             "timezone": "UTC",
             "synchronous_commit": "off",
-            # A plan made while a table is small must stay a good one as it fills.
-            "enable_seqscan": "off",
+            **BY_INDEX,
         }
         self._settings |= {} if role is None else {"role": role}
         self._settings |= {} if schema is None else {"search_path": schema}

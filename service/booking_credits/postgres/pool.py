@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inspect import signature
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import asyncpg
 from asyncpg.connect_utils import _parse_connect_dsn_and_args  # type: ignore[attr-defined]
@@ -15,6 +15,15 @@ Pool: TypeAlias = "asyncpg.Pool[Record]"
 Connection: TypeAlias = "asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]"
 
 WORKER_ROLE = "booking_credits_worker"
+# Every statement of a worker looks rows up by their key, however few there are when its plan is
+# made: the plan must stay a good one as the tables fill. Plans that have no other way are fit to be
+# run, not to be compiled, whatever they are said to cost.
+BY_INDEX: Final = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
 _FORM = "postgresql://user:password@host:port/database?sslmode=mode"
 
 
@@ -51,14 +60,14 @@ async def open_pool(  # noqa: PLR0913 - each named at the call
 
     Without a `role` the sessions act as their user. With an `idle_timeout_seconds` Postgres ends
     a session that says nothing for as long in a transaction, or whose machine is gone: what it had
-    locked is free then, and what it had written is undone. With `by_index` statements look rows up
-    even in small tables: a plan made while a table is small must stay a good one as it fills.
+    locked is free then, and what it had written is undone. With `by_index` statements look every
+    row up, as `BY_INDEX` says.
     """
     settings = {"application_name": application_name, "timezone": "UTC"}
     if role is not None:
         settings["role"] = role
     if by_index:
-        settings["enable_seqscan"] = "off"
+        settings |= BY_INDEX
     if idle_timeout_seconds is not None:
         settings["idle_in_transaction_session_timeout"] = f"{idle_timeout_seconds}s"
         settings |= missed_after(idle_timeout_seconds)
