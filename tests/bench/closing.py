@@ -17,15 +17,13 @@ from typing import Final
 from bench import history, mix
 from bench.latency import Latencies, drain, publish
 from bench.measure import (
-    SERVE,
-    WORKERS,
+    FACTS,
     MeasurementError,
     Progress,
     Readback,
-    await_taken,
     open_readback,
     require_running,
-    running,
+    start_workers,
 )
 from bench.mix import Event
 from bench.trial import Connection, Trial, connect
@@ -41,11 +39,9 @@ _EVENTS_BEFORE: Final = mix.EVENTS_PER_ACCOUNT // 4
 _LIVED_BEFORE: Final = timedelta(days=200)
 _HEARD_OF_BEFORE: Final = timedelta(days=45)
 _WARM_UP_SECONDS: Final = 3.0
-_START_SECONDS: Final = 60.0
 _TIMEOUT_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 0.1
 
-_FACTS: Final = "select coalesce(sum(fact_no), 0)::bigint from accounts"
 _POSTPONE: Final = "update closings set closes_at = $1"
 _BEGAN: Final = "select min(recorded_at) from facts where type = 'period-closed'"
 
@@ -138,11 +134,8 @@ async def measure_closing(
         accounts = int(await connection.fetchval("select count(*) from closings"))
         # Until it is known when they are to close.
         await connection.execute(_POSTPONE, datetime.now(UTC) + timedelta(days=1))
-        commands = [trial.command(*SERVE)] * WORKERS
-        workers = [await stack.enter_async_context(running(trial, c)) for c in commands]
-        async with asyncio.timeout(_START_SECONDS):
-            await await_taken(connection, workers)
-        before = await connection.fetchval(_FACTS)
+        workers = await start_workers(trial, connection, stack)
+        before = await connection.fetchval(FACTS)
         wait = timedelta(seconds=_WARM_UP_SECONDS + usual_seconds)
         await connection.execute(_POSTPONE, datetime.now(UTC) + wait)
         reading = asyncio.create_task(course.read(readback, trial))

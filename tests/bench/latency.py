@@ -11,14 +11,12 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 
 from bench.measure import (
-    SERVE,
-    WORKERS,
+    FACTS,
     MeasurementError,
     Progress,
     Readback,
-    await_taken,
     open_readback,
-    running,
+    start_workers,
 )
 from bench.mix import Event
 from bench.trial import Connection, Trial, connect
@@ -27,10 +25,8 @@ _LOOK_SECONDS: Final = 0.05
 _TICK_SECONDS: Final = 0.005
 # The first events find an unprepared service; they are published and not counted.
 _WARM_UP_SECONDS: Final = 2.0
-_START_SECONDS: Final = 60.0
 _DRAIN_SECONDS: Final = 30.0
 _QUEUED: Final = "select exists (select from outbox)"
-_FACTS: Final = "select coalesce(sum(fact_no), 0)::bigint from accounts"
 
 
 @dataclass
@@ -62,11 +58,8 @@ async def measure_latency(
         open_readback(trial, "balance-changed") as readback,
         AsyncExitStack() as stack,
     ):
-        commands = [trial.command(*SERVE)] * WORKERS
-        workers = [await stack.enter_async_context(running(trial, c)) for c in commands]
-        async with asyncio.timeout(_START_SECONDS):
-            await await_taken(connection, workers)
-        before = await connection.fetchval(_FACTS)
+        await start_workers(trial, connection, stack)
+        before = await connection.fetchval(FACTS)
         reading = asyncio.create_task(_read(readback, trial, seen))
         try:
             await publish(trial, events, per_second, sent, progress)
@@ -122,6 +115,6 @@ async def drain(connection: Connection, facts: int) -> None:
     """Wait until all is posted and published, and then a moment for what is under way."""
     async with asyncio.timeout(_DRAIN_SECONDS):
         # Only the database can be asked.
-        while await connection.fetchval(_FACTS) < facts or await connection.fetchval(_QUEUED):  # noqa: ASYNC110
+        while await connection.fetchval(FACTS) < facts or await connection.fetchval(_QUEUED):  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_SECONDS)
     await asyncio.sleep(0.5)

@@ -28,6 +28,7 @@ SERVE: Final = ("booking-credits", "serve")
 WORKERS: Final = 2
 
 _TIMEOUT_SECONDS: Final = 300
+_START_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.01
 _READ_RECORDS: Final = 10_000
 _READ_SECONDS: Final = 0.005
@@ -36,7 +37,7 @@ _LOOK_SECONDS: Final = 0.25
 _STOP_SIGNAL: Final = signal.SIGTERM
 
 # An account's facts are numbered, so that the sum of the last numbers counts them all.
-_FACTS: Final = "select coalesce(sum(fact_no), 0)::bigint from accounts"
+FACTS: Final = "select coalesce(sum(fact_no), 0)::bigint from accounts"
 _ANNOUNCEMENTS: Final = "select count(*) from announcements"
 _FETCHED: Final = "select min(recorded_at) from facts where recorded_at >= $1"
 _LETTERS: Final = "select count(*) from dead_letters"
@@ -162,7 +163,7 @@ class _Course:
     has_outbox: bool
 
     async def count_facts(self) -> int:
-        return int(await self.connection.fetchval(_FACTS))
+        return int(await self.connection.fetchval(FACTS))
 
     async def count_announcements(self) -> int:
         return int(await self.connection.fetchval(_ANNOUNCEMENTS))
@@ -232,6 +233,17 @@ async def running(trial: Trial, command: Sequence[str]) -> AsyncIterator[Supervi
         await asyncio.to_thread(program.end, _STOP_SIGNAL)
     finally:
         program.close()
+
+
+async def start_workers(
+    trial: Trial, connection: Connection, stack: AsyncExitStack
+) -> list[Supervised]:
+    """Start the service as its users do, and wait until its workers have shared the partitions."""
+    commands = [trial.command(*SERVE)] * WORKERS
+    workers = [await stack.enter_async_context(running(trial, c)) for c in commands]
+    async with asyncio.timeout(_START_SECONDS):
+        await await_taken(connection, workers)
+    return workers
 
 
 async def await_taken(connection: Connection, workers: Sequence[Supervised]) -> None:

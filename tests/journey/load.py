@@ -6,7 +6,7 @@ accounts of three the season is long over, so that the clock works beside what a
 third it is far ahead.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -36,6 +36,7 @@ TOPICS = ("bookings", "billing-plans", "accounts")
 _SEASONS = (datetime(2024, 3, 1, tzinfo=UTC), datetime(2044, 3, 1, tzinfo=UTC))
 _POLICIES = ("coins", "tenant-credits", "packs")
 _ROOMS = ("fishbowl", "oak", "loft")
+_AN_HOUR_COSTS = {"coin": 1000, "credit": 1, "minute": 60}
 _DAYS = 60
 
 
@@ -68,6 +69,20 @@ def make_load(accounts: int, *, seed: int, bookings: int = 10) -> list[Event]:
 def event_of(fact: Fact, account_id: str) -> Event:
     """Put a fact on its way, by the topic where its kind is at home."""
     return Event(account_id, fact, _topic_of(fact), record_of(fact, account_id))
+
+
+def make_lines(starts: datetime, rng: Random, units: Iterable[str]) -> Iterator[Line]:
+    """Make the lines of a booking, a week apart, each with its costs in some units."""
+    for number in range(1, rng.choice((2, 2, 2, 4))):
+        hours = rng.randint(1, 3)
+        yield a_line(
+            number,
+            starts=starts + timedelta(days=7 * (number - 1)),
+            minutes=60 * hours,
+            costs={unit: _AN_HOUR_COSTS[unit] * hours for unit in units},
+            price=1500 * hours,
+            resource=rng.choice(_ROOMS),
+        )
 
 
 def _topic_of(fact: Fact) -> str:
@@ -132,7 +147,7 @@ class _Account:
             starts += timedelta(hours=self._rng.choice((0, 0, 3, 30)))
             yield a_booking(
                 booking_id,
-                *self._lines(starts),
+                *make_lines(starts, self._rng, ("coin", "credit", "minute")),
                 revision=revision,
                 booked=booked,
                 occurred=booked + timedelta(minutes=30 * (revision - 1)),
@@ -142,18 +157,6 @@ class _Account:
             yield a_cancellation(booking_id, revision=9, occurred=cancelled)
         elif self._rng.random() < 0.4:
             yield a_start(booking_id, occurred=starts - timedelta(minutes=5))
-
-    def _lines(self, starts: datetime) -> Iterator[Line]:
-        for number in range(1, self._rng.choice((2, 2, 2, 4))):
-            hours = self._rng.randint(1, 3)
-            yield a_line(
-                number,
-                starts=starts + timedelta(days=7 * (number - 1)),
-                minutes=60 * hours,
-                costs={"coin": 1000 * hours, "credit": hours, "minute": 60 * hours},
-                price=1500 * hours,
-                resource=self._rng.choice(_ROOMS),
-            )
 
     def _moment(self) -> datetime:
         return self._season + timedelta(minutes=self._rng.randrange(_DAYS * 24 * 60))

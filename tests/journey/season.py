@@ -17,7 +17,6 @@ from builders import (
     a_booking,
     a_cancellation,
     a_grant,
-    a_line,
     a_pack,
     a_removal,
     a_renewal,
@@ -27,7 +26,7 @@ from builders import (
     an_allotment,
     an_approval,
 )
-from journey.load import Event, event_of
+from journey.load import Event, event_of, make_lines
 
 Told: TypeAlias = tuple[Fact, timedelta]
 
@@ -46,7 +45,6 @@ _AT_ONCE = timedelta()
 _A_DAY = timedelta(days=1)
 _GRACE = timedelta(hours=72)
 _POLICIES = ("coins", "tenant-credits", "packs")
-_ROOMS = ("fishbowl", "oak", "loft")
 _BOOKINGS = 12
 _LAST_MADE_AFTER_HOURS = 85 * 24
 
@@ -199,16 +197,7 @@ class _Account:
             yield a_start(booking_id, occurred=starts - timedelta(minutes=5)), self._delay()
 
     def _lines(self, starts: datetime) -> Iterator[Line]:
-        for number in range(1, self._rng.choice((2, 2, 2, 4))):
-            hours = self._rng.randint(1, 3)
-            yield a_line(
-                number,
-                starts=starts + timedelta(days=7 * (number - 1)),
-                minutes=60 * hours,
-                costs={"coin": 1000 * hours, "credit": hours},
-                price=1500 * hours,
-                resource=self._rng.choice(_ROOMS),
-            )
+        return make_lines(starts, self._rng, ("coin", "credit"))
 
     def _delay(self) -> timedelta:
         """Take hours, one time in five days, and one time in ten weeks."""

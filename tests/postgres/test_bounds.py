@@ -29,7 +29,7 @@ from builders import (
     at,
     time_passed,
 )
-from postgres.arrivals import arrival
+from postgres.arrivals import a_poster, arrival
 
 LINES_IN_BOOKING = 10
 BOOKINGS_IN_BATCH = 250
@@ -73,13 +73,9 @@ AFTER_CLOSING: dict[str, Fact] = {
 @pytest.mark.timeout(600)
 async def test_rows_read_do_not_grow_with_open_lines(database: str) -> None:
     """At 100,000 open lines a posting reads what it reads at 1,000."""
-    pool = await open_pool(database, application_name="test", max_size=2)
-    try:
-        poster = Poster(pool, a_book(), read_fact=reader_by(a_book()), render=render)
+    async with a_poster(database) as poster:
         few = await _rows_read(poster, "few", open_lines=1_000)
         many = await _rows_read(poster, "many", open_lines=100_000)
-    finally:
-        await pool.close()
 
     assert few.keys() == many.keys()
     assert [] == [act for act, rows in many.items() if rows > few[act] * 1.1 or rows > 1_000]
@@ -88,13 +84,9 @@ async def test_rows_read_do_not_grow_with_open_lines(database: str) -> None:
 @pytest.mark.timeout(600)
 async def test_rows_read_do_not_grow_with_closed_lines(database: str) -> None:
     """What was closed is read again only where it is changed itself."""
-    pool = await open_pool(database, application_name="test", max_size=2)
-    try:
-        poster = Poster(pool, a_book(), read_fact=reader_by(a_book()), render=render)
+    async with a_poster(database) as poster:
         few = await _rows_read_after_closing(poster, "few", closed_lines=100)
         many = await _rows_read_after_closing(poster, "many", closed_lines=3_000)
-    finally:
-        await pool.close()
 
     assert few.keys() == many.keys()
     assert [] == [act for act, rows in many.items() if rows > few[act] * 1.1 or rows > 200]

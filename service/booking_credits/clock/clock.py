@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from booking_credits.ledger.closing import payload_of
 from booking_credits.ledger.facts import PeriodClosed, TimePassed
 from booking_credits.postgres import due
 from booking_credits.postgres.closings import closings_due_by
@@ -155,7 +156,5 @@ def close(account_id: str, closing: Closing, recorded_at: datetime) -> Arrival:
     fact = PeriodClosed(closing.period_start, closing.ends_at, closing.closes_at)
     event_id = f"{account_id}/period/{closing.period_start}/{closing.ends_at.isoformat()}"
     digest = sha256(event_id.encode()).digest()
-    payload = (
-        f'{{"period_start":"{closing.period_start}","ends_at":"{closing.ends_at.isoformat()}"}}'
-    )
+    payload = payload_of(fact)
     return Arrival(account_id, fact, CLOSED, CLOCK_SOURCE, event_id, payload, digest, recorded_at)

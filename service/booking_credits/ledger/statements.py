@@ -21,7 +21,6 @@ from booking_credits.ledger.announcements import (
 from booking_credits.ledger.facts import PeriodClosed
 from booking_credits.ledger.needs import NotLoaded
 from booking_credits.ledger.postings import Flow, Owing, PostedAround, Sums
-from booking_credits.ledger.subjects import CLOSING_SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -49,9 +48,7 @@ def statement(
 
     Raises `NotLoaded` where the record lacks what was posted before.
     """
-    closings = record.facts_of(CLOSING_SUBJECT)
-    since = max((f.ends_at for f in closings if isinstance(f, PeriodClosed)), default=None)
-    postings = record.postings
+    since, postings = record.closed_through, record.postings
     asked = PostedAround(since, fact.ends_at, postings.closed_fact)
     if not postings.whole and asked not in postings.sums:
         raise NotLoaded(asked)
