@@ -33,6 +33,7 @@ from booking_credits.ledger.facts import (
 )
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.outbox.rendering import render
+from booking_credits.postgres.kept_records import VALUES_KEPT
 from booking_credits.postgres.pool import open_pool
 from booking_credits.posting.batch import Arrival, Batch, Origin
 from booking_credits.posting.post import Poster
@@ -84,12 +85,15 @@ def arrivals(facts: Iterable[Fact], account_id: str = ACCOUNT) -> list[Arrival]:
 
 
 @asynccontextmanager
-async def a_poster(dsn: str, book: PolicyBook | None = None) -> AsyncIterator[Poster]:
+async def a_poster(
+    dsn: str, book: PolicyBook | None = None, *, values_kept: int = VALUES_KEPT
+) -> AsyncIterator[Poster]:
     """Post to a database as the service does, with a single connection."""
     book = book or a_book()
     pool = await open_pool(dsn, application_name="tests", max_size=1)
     try:
-        yield Poster(pool, book, read_fact=partial(read_fact, book=book), render=render)
+        read = partial(read_fact, book=book)
+        yield Poster(pool, book, read_fact=read, render=render, values_kept=values_kept)
     finally:
         await pool.close()
 

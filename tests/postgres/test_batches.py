@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from itertools import count, zip_longest
+from itertools import count, cycle, zip_longest
 from typing import NamedTuple, TypeAlias
 
 import asyncpg
@@ -22,6 +22,7 @@ from booking_credits.ledger.outcomes import Outcome
 from booking_credits.ledger.policies import PolicyBook
 from booking_credits.ledger.settlement import settle
 from booking_credits.outbox.rendering import render
+from booking_credits.postgres.kept_records import VALUES_KEPT
 from booking_credits.postgres.pool import open_pool
 from booking_credits.posting.batch import Arrival, Batch
 from booking_credits.posting.post import Poster
@@ -47,13 +48,18 @@ Settled: TypeAlias = tuple[Arrival, Outcome, list[tuple[object, ...]]]
 
 
 class Cut(NamedTuple):
-    """A history, which of its facts come again, and how it is posted."""
+    """A history, which of its facts come again, and how it is posted.
+
+    `turns` say which of three workers posts each batch; each keeps so many values.
+    """
 
     book: PolicyBook
     facts: list[Fact]
     again: list[int]
     sizes: list[int]
     page_size: int
+    turns: list[int] = [0]  # noqa: RUF012 - never changed
+    values_kept: int = 0
 
 
 @st.composite
@@ -62,7 +68,9 @@ def cuts(draw: st.DrawFn) -> Cut:
     book, facts = draw(books), draw(histories())
     again = draw(st.lists(st.integers(0, len(facts) - 1), max_size=3))
     sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=40))
-    return Cut(book, facts, again, sizes, draw(st.integers(1, 3)))
+    turns = draw(st.lists(st.integers(0, 2), min_size=1, max_size=10))
+    kept = draw(st.sampled_from([0, 25, VALUES_KEPT]))
+    return Cut(book, facts, again, sizes, draw(st.integers(1, 3)), turns, kept)
 
 
 @pytest.mark.timeout(600)
@@ -150,7 +158,7 @@ async def test_what_closed_lines_gave_back_stays_given_back(database: str) -> No
 
 
 async def _check(database: str, cut: Cut) -> None:
-    book, facts, again, sizes, page_size = cut
+    book, facts, again, sizes, page_size, turns, values_kept = cut
     account_id = f"account-{next(ACCOUNTS)}"
     arrivals = [arrival(named_after(as_published(fact), account_id), account_id) for fact in facts]
     arrivals += [arrivals[index] for index in again]
@@ -159,9 +167,10 @@ async def _check(database: str, cut: Cut) -> None:
     pool = await open_pool(database, application_name="test", max_size=2)
     try:
         read = partial(_read, book)
-        poster = Poster(pool, book, read_fact=read, render=render, page_size=page_size)
-        for batch in _cut(arrivals, sizes):
-            posted = await poster.post(Batch(tuple(batch)))
+        limits = {"page_size": page_size, "values_kept": values_kept}
+        workers = [Poster(pool, book, read_fact=read, render=render, **limits) for _ in "123"]
+        for batch, turn in zip(_cut(arrivals, sizes), cycle(turns), strict=False):
+            posted = await workers[turn].post(Batch(tuple(batch)))
             assert [] == [
                 letter for letter in posted.dead_letters if letter.reason not in CONFLICTS
             ]

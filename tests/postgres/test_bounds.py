@@ -73,7 +73,7 @@ AFTER_CLOSING: dict[str, Fact] = {
 @pytest.mark.timeout(600)
 async def test_rows_read_do_not_grow_with_open_lines(database: str) -> None:
     """At 100,000 open lines a posting reads what it reads at 1,000."""
-    async with a_poster(database) as poster:
+    async with a_poster(database, values_kept=0) as poster:
         few = await _rows_read(poster, "few", open_lines=1_000)
         many = await _rows_read(poster, "many", open_lines=100_000)
 
@@ -84,7 +84,7 @@ async def test_rows_read_do_not_grow_with_open_lines(database: str) -> None:
 @pytest.mark.timeout(600)
 async def test_rows_read_do_not_grow_with_closed_lines(database: str) -> None:
     """What was closed is read again only where it is changed itself."""
-    async with a_poster(database) as poster:
+    async with a_poster(database, values_kept=0) as poster:
         few = await _rows_read_after_closing(poster, "few", closed_lines=100)
         many = await _rows_read_after_closing(poster, "many", closed_lines=3_000)
 
@@ -111,11 +111,12 @@ async def test_facts_are_found_by_their_subject(database: str) -> None:
 
 
 async def test_a_posting_leaves_nothing_to_the_collector(database: str) -> None:
-    """What was read for a posting is let go of with it, also where the ledger asked for more."""
+    """What was read and is not kept is let go of, also where the ledger asked for more."""
     pool = await open_pool(database, application_name="test", max_size=2)
     gc.disable()
     try:
-        poster = Poster(pool, a_book(), read_fact=reader_by(a_book()), render=render)
+        read = reader_by(a_book())
+        poster = Poster(pool, a_book(), read_fact=read, render=render, values_kept=0)
         await _rows_read(poster, "tidy", open_lines=100)
         records = [thing for thing in gc.get_objects() if isinstance(thing, AccountRecord)]
     finally:

@@ -31,6 +31,7 @@ from booking_credits.ledger.needs import (
 from booking_credits.ledger.outcomes import Numbers
 from booking_credits.ledger.postings import Flow, Owing, PostedAround, Sums
 from booking_credits.ledger.subjects import ACCOUNT_SUBJECT, CLOCK_SUBJECT, CLOSING_SUBJECT
+from booking_credits.postgres.kept_records import KeptRecords
 from booking_credits.postgres.rows import (
     LAST_OF_KINDS,
     buckets_from,
@@ -70,11 +71,12 @@ class LedgerReader:
         page_size: int = PAGE_SIZE,
         locks: bool = True,
         timelines: Timelines | None = None,
+        kept: KeptRecords | None = None,
     ) -> None:
         """Read facts by `read_fact(type, occurred_at, payload)`, charges by pages of a size.
 
         Without `locks` it only looks: accounts are neither made nor locked. Readers by the same
-        book may share `timelines`.
+        book may share `timelines`. What is `kept` from before is not read again.
         """
         self._connection = connection
         self._book = book
@@ -82,6 +84,7 @@ class LedgerReader:
         self._page_size = page_size
         self._locks = locks
         self._timelines = timelines or timelines_by(book)
+        self._kept = kept or KeptRecords(0)
         self.records: dict[str, AccountRecord] = {}
         self.rows_read = 0
 
@@ -100,22 +103,24 @@ class LedgerReader:
         """
         if self._locks:
             await self._connection.execute(_SQL["create_accounts"], account_ids)
+        unread = []
         for row in await self._fetch(
             "lock_accounts" if self._locks else "look_at_accounts", account_ids
         ):
-            self.records[row["account_id"]] = self._record(row)
+            account_id, numbers = row["account_id"], _numbers(row)
+            kept = self._kept.take(account_id, numbers)
+            self.records[account_id] = kept or self._record(row, numbers)
+            if kept is None:
+                unread.append(account_id)
         own = (
             (account_id, subject)
-            for account_id in account_ids
+            for account_id in unread
             for subject in (ACCOUNT_SUBJECT, *self.records[account_id].monthly)
         )
-        await self._read_facts("facts_of_subjects", *_columns({*subjects, *own}))
+        unknown = (pair for pair in subjects if pair[1] not in self.records[pair[0]].facts)
+        await self._read_facts("facts_of_subjects", *_columns({*unknown, *own}))
         await self._read_bookings(bookings)
-        for row in await self._fetch("balances_of_accounts", account_ids):
-            record = self.records[row["account_id"]]
-            record.reach.last_short = row["last_short"]
-            if row["unit"] is not None:
-                record.balances[row["unit"]] = buckets_from(row)
+        await self._read_balances(unread)
         await self._read_grants("grants_by_id", *_columns(self._unread_grants(grants)))
         await self._read_usable_grants(self._earliest(starts, account_ids))
         return self.records
@@ -138,6 +143,13 @@ class LedgerReader:
         # What was read to be covered anew will ask for the grants that can pay it.
         asked = {record.account_id for record, _ in needs}
         await self._read_usable_grants(self._earliest(usable, asked))
+
+    async def _read_balances(self, account_ids: list[str]) -> None:
+        for row in await self._fetch("balances_of_accounts", account_ids) if account_ids else ():
+            record = self.records[row["account_id"]]
+            record.reach.last_short = row["last_short"]
+            if row["unit"] is not None:
+                record.balances[row["unit"]] = buckets_from(row)
 
     async def _read_takers(self, asked: list[tuple[AccountRecord, TakersBelow]]) -> None:
         pages = await self._pages(
@@ -261,6 +273,8 @@ class LedgerReader:
 
     async def _read_facts(self, name: str, *arguments: object) -> None:
         """Read facts by subject; subjects that the batch has already added to stay as they are."""
+        if not arguments[0]:
+            return
         by_subject: dict[Pair, list[Fact]] = defaultdict(list)
         for row in await self._fetch(name, *arguments):
             fact = self._read_fact(row["type"], row["occurred_at"], row["payload"])
@@ -330,16 +344,11 @@ class LedgerReader:
                 earliest[account_id] = start
         return earliest
 
-    def _record(self, row: Mapping[str, Any]) -> AccountRecord:
+    def _record(self, row: Mapping[str, Any], numbers: Numbers) -> AccountRecord:
         record = AccountRecord(
             row["account_id"], self._book, whole=False, timelines=self._timelines
         )
-        record.numbers = Numbers(
-            row["fact_no"],
-            row["entry_no"],
-            row["sequence"],
-            tuple(row[column] for column in LAST_OF_KINDS),
-        )
+        record.numbers = numbers
         record.present = row["present"]
         record.monthly = tuple(row["monthly"])
         record.closed_through = through = row["closed_through"]
@@ -356,6 +365,11 @@ class LedgerReader:
         rows = await self._connection.fetch(_SQL[name], *arguments)
         self.rows_read += len(rows)
         return rows
+
+
+def _numbers(row: Mapping[str, Any]) -> Numbers:
+    last = tuple(row[column] for column in LAST_OF_KINDS)
+    return Numbers(row["fact_no"], row["entry_no"], row["sequence"], last)
 
 
 def _columns(pairs: Iterable[Pair]) -> tuple[list[str], list[str]]:

@@ -45,18 +45,22 @@ async def forget_events(connection: Connection, keys: Iterable[EventKey]) -> Non
 
 async def claim_bookings(
     connection: Connection, bookings: Sequence[tuple[str, str]]
-) -> dict[str, str]:
-    """Give bookings to accounts, first come first served; returns whose each one is."""
+) -> tuple[dict[str, str], set[str]]:
+    """Give bookings to accounts, first come first served.
+
+    Returns whose each one is, and which were nobody's before: of these nothing is on record.
+    """
     if not bookings:
-        return {}
+        return {}, set()
     rows = sorted(bookings)
     found = await connection.fetch(_SQL["claim_bookings"], *_columns(rows))
     owners = {row["booking_id"]: row["account_id"] for row in found}
+    new = {row["booking_id"] for row in found if row["is_new"]}
     missing = [booking_id for booking_id, _ in rows if booking_id not in owners]
     if missing:
         found = await connection.fetch(_SQL["booking_owners"], missing)
         owners.update((row["booking_id"], row["account_id"]) for row in found)
-    return owners
+    return owners, new
 
 
 async def advance_positions(connection: Connection, advances: Sequence[tuple[object, ...]]) -> bool:

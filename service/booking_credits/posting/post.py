@@ -37,6 +37,7 @@ from booking_credits.ledger.subjects import CLOCK_SUBJECT, CLOSING_SUBJECT
 from booking_credits.postgres import registry
 from booking_credits.postgres.closings import ClosingsToCome
 from booking_credits.postgres.faults import RowsRefused, rows_refused
+from booking_credits.postgres.kept_records import VALUES_KEPT, KeptRecords
 from booking_credits.postgres.reader import PAGE_SIZE, LedgerReader
 from booking_credits.postgres.writer import LedgerWriter
 from booking_credits.posting.batch import Arrival, Batch, Fenced, Posted
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.outcomes import Outcome
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.postgres.pool import Connection, Pool
-    from booking_credits.postgres.reader import ReadFact
+from booking_credits.postgres.reader import ReadFact
 
 EventKey: TypeAlias = tuple[str, str]
 
@@ -83,7 +84,7 @@ class Poster:
     `batches` counts those that were begun in transactions of their own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the usual values are its documentation
         self,
         pool: Pool,
         book: PolicyBook,
@@ -91,14 +92,19 @@ class Poster:
         read_fact: ReadFact,
         render: Render,
         page_size: int = PAGE_SIZE,
+        values_kept: int = VALUES_KEPT,
     ) -> None:
-        """Post through a pool, by the policies of a book, reading charges by pages of a size."""
+        """Post through a pool, by the policies of a book.
+
+        Charges are read by pages of a size, and what was read is kept as `KeptRecords` says.
+        """
         self._pool = pool
         self._book = book
         self._read_fact = read_fact
         self._render = render
         self._page_size = page_size
         self._timelines = timelines_by(book)
+        self._kept = KeptRecords(values_kept)
         self.batches = 0
 
     async def post(self, batch: Batch) -> Posted:
@@ -108,11 +114,29 @@ class Poster:
             Fenced: another consumer owns a partition of the batch; nothing was posted.
         """
         self.batches += 1
-        async with self._pool.acquire() as connection, connection.transaction():
-            return await self.post_within(connection, batch)
+        used: dict[str, AccountRecord] = {}
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                posted = await self._post(connection, batch, self._kept, used)
+        except BaseException:
+            # Nobody knows what is on record where the answer to a commit was lost.
+            self._kept.clear()
+            raise
+        self._kept.keep(used.values())
+        return posted
 
     async def post_within(self, connection: Connection, batch: Batch) -> Posted:
         """Post a batch as part of a transaction that the caller holds."""
+        return await self._post(connection, batch, KeptRecords(0), {})
+
+    async def _post(
+        self,
+        connection: Connection,
+        batch: Batch,
+        kept: KeptRecords,
+        used: dict[str, AccountRecord],
+    ) -> Posted:
+        """Post a batch by what is kept of accounts, and note the records that were used."""
         advances = [
             (a.topic, a.partition, a.next_offset, a.fingerprint, a.owner, a.epoch, a.read_through)
             for a in batch.advances
@@ -120,7 +144,7 @@ class Poster:
         if not await registry.advance_positions(connection, advances):
             raise Fenced
         posted = Posted()
-        await self._post_part(connection, batch.arrivals, posted)
+        await self._post_part(connection, batch.arrivals, posted, kept, used)
         letters = [*batch.dead_letters, *posted.dead_letters]
         posted.dead_letters = letters
         posted.outcomes.update((d.type or "unknown", d.reason) for d in letters)
@@ -128,7 +152,12 @@ class Poster:
         return posted
 
     async def _post_part(
-        self, connection: Connection, arrivals: Sequence[Arrival], posted: Posted
+        self,
+        connection: Connection,
+        arrivals: Sequence[Arrival],
+        posted: Posted,
+        kept: KeptRecords,
+        used: dict[str, AccountRecord],
     ) -> None:
         """Post arrivals, or split them until what cannot be posted with its neighbours is alone."""
         if not arrivals:
@@ -141,6 +170,7 @@ class Poster:
                     self._read_fact,
                     page_size=self._page_size,
                     timelines=self._timelines,
+                    kept=kept,
                 )
                 part = await _Part(connection, reader, self._render).post(arrivals)
         except (RowsRefused, _RepeatSetFree) as refused:
@@ -148,9 +178,10 @@ class Poster:
                 posted.dead_letters.append(letter_of(arrivals[0], "rows_refused", str(refused)))
                 return
             middle = len(arrivals) // 2
-            await self._post_part(connection, arrivals[:middle], posted)
-            await self._post_part(connection, arrivals[middle:], posted)
+            await self._post_part(connection, arrivals[:middle], posted, kept, used)
+            await self._post_part(connection, arrivals[middle:], posted, kept, used)
             return
+        used.update(reader.records)
         posted.outcomes.update(part.outcomes)
         posted.entries += part.entries
         posted.announcements += part.announcements
@@ -176,6 +207,7 @@ class _Part:
         self._posted = Posted()
         self._forgotten: list[EventKey] = []
         self._repeated: set[EventKey] = set()
+        self._new_bookings: set[str] = set()
 
     async def post(self, arrivals: Sequence[Arrival]) -> Posted:
         fresh = await self._own(await self._register(arrivals))
@@ -183,7 +215,8 @@ class _Part:
         for arrival in fresh:
             by_account[arrival.account_id].append(arrival)
         if by_account:
-            await open_records(self._reader, fresh)
+            known = (a for a in fresh if _booking_named(a.fact) not in self._new_bookings)
+            await open_records(self._reader, fresh, list(known))
             await self._settle_all(by_account)
             await self._writer.write(self._connection)
             await self._closings.write(self._connection)
@@ -230,7 +263,9 @@ class _Part:
             booking_id = _booking_named(arrival.fact)
             if booking_id is not None:
                 named.setdefault(booking_id, arrival.account_id)
-        owners = await registry.claim_bookings(self._connection, list(named.items()))
+        owners, self._new_bookings = await registry.claim_bookings(
+            self._connection, list(named.items())
+        )
         kept = []
         for arrival in arrivals:
             booking_id = _booking_named(arrival.fact)
@@ -362,17 +397,23 @@ def _payload(arrival: Arrival, fact: Fact) -> str:
     return arrival.payload
 
 
-async def open_records(reader: LedgerReader, arrivals: Sequence[Arrival]) -> None:
-    """Read what is on record of the accounts of arrivals, as far as these name it."""
+async def open_records(
+    reader: LedgerReader, arrivals: Sequence[Arrival], known: Sequence[Arrival] | None = None
+) -> None:
+    """Read what is on record of the accounts of arrivals, as far as these name it.
+
+    Of what others name than those that may be `known` nothing is on record.
+    """
+    known = arrivals if known is None else known
     await reader.open(
         sorted({arrival.account_id for arrival in arrivals}),
         {
             (a.account_id, a.fact.subject)
-            for a in arrivals
+            for a in known
             if a.fact.subject not in (CLOCK_SUBJECT, CLOSING_SUBJECT)
         },
-        _bookings(arrivals),
-        _grants(arrivals),
+        _bookings(known),
+        _grants(known),
         _starts(arrivals),
     )
 

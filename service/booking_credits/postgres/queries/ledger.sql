@@ -29,9 +29,9 @@ with claimed as (
     on conflict do nothing
     returning booking_id, account_id
 )
-select booking_id, account_id from claimed
+select booking_id, account_id, true as is_new from claimed
 union all
-select b.booking_id, b.account_id
+select b.booking_id, b.account_id, false as is_new
 from unnest($1::text[]) as w (booking_id) join bookings as b on b.booking_id = w.booking_id
 
 -- name: booking_owners
