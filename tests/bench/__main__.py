@@ -95,8 +95,9 @@ def _show(results: Results, screen: Console) -> None:
             numbers = (m.events, round(m.seconds, 2), round(m.events_per_second), m.published)
             cells = [f"{n:,}" for n in (number, *numbers, round(m.rss_mb))]
             measured.add_row(name, *cells)
-    for number, rate in enumerate(results.ceiling, 1):
-        measured.add_row("ceiling", str(number), "", "", f"{rate:,.0f}", "", "")
+    for name in ("ceiling", "rows"):
+        for number, rate in enumerate(getattr(results, name), 1):
+            measured.add_row(name, str(number), "", "", f"{rate:,.0f}", "", "")
     screen.print(measured)
     screen.print(f"History: {results.history_entries:,} entries before the start.")
     summed = Table("figure", "value", "bar", "")
@@ -121,7 +122,8 @@ def _plot(results: Results, folder: Path) -> None:
         "with history": results.history[-1],
     }
     rates = {name: m.events_per_second for name, m in measurements.items()}
-    rates |= {"tutorial": results.tutorial[-1].events_per_second, "ceiling": results.ceiling[-1]}
+    rates["tutorial"] = results.tutorial[-1].events_per_second
+    rates |= {"ceiling": results.ceiling[-1], "rows alone": results.rows[-1]}
     plot_rates(folder, rates, "worker")
     plot_read_back(folder, measurements)
     plot_memory(folder, measurements)

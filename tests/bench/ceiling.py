@@ -1,10 +1,12 @@
 """Ceiling: the rows that a finished measurement left, written again with nothing decided.
 
-What the database does with facts, entries, announcements, outbox and balances, in the batches in
-which they were posted, over as many connections as there were workers, is the least that any
-service costs that keeps the same record.
+Facts, entries, announcements, outbox and balances, in the batches in which they were posted, over
+as many connections as there were workers, are the least that any service writes that keeps the same
+record. They are measured twice: by the stopwatch of all other measurements, until the service's own
+relays have published them and the last came back, and alone, with the machine to themselves.
 """
 
+import asyncio
 import time
 from asyncio import gather
 from collections import defaultdict
@@ -15,13 +17,18 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from bench.measure import Progress
+from bench.measure import Progress, open_readback, require_running, running
 from bench.preload import partition_of
 from bench.trial import Connection, Trial, connect
 from booking_credits.postgres.sql import load_queries
-from booking_credits.posting.shards import shard_of
+from booking_credits.posting.shards import SHARDS, shard_of
 
 Row: TypeAlias = tuple[Any, ...]
+
+RELAY: Final = ("booking-credits", "relay")
+
+_TIMEOUT_SECONDS: Final = 300
+_POLL_SECONDS: Final = 0.01
 
 _SQL: Final = load_queries("ledger.sql")
 _FACTS: Final = "select * from facts where fact_no > 1 order by recorded_at, account_id, fact_no"
@@ -32,6 +39,7 @@ _CAUSED: Final = (
 )
 _BALANCES: Final = "select * from balances order by account_id, unit"
 _OWNERS: Final = "select partition, owner from positions"
+_LED: Final = "select count(*) from pg_locks where locktype = 'advisory' and granted"
 _OUTBOX: Final = ("shard", "account_id", "sequence", "part")
 
 
@@ -53,6 +61,10 @@ class Precomputed:
 
     shares: list[list[Batch]]
     columns: dict[str, list[str]]
+
+    def count(self, rows: str) -> int:
+        """Count the rows of a kind, named as in a batch."""
+        return sum(len(getattr(batch, rows)) for share in self.shares for batch in share)
 
 
 async def precompute(trial: Trial) -> Precomputed:
@@ -84,18 +96,44 @@ async def precompute(trial: Trial) -> Precomputed:
     return Precomputed(list(shares.values()), columns)
 
 
-async def measure_ceiling(dsn: str, precomputed: Precomputed, progress: Progress) -> float:
-    """Write batches into a database in which their accounts are open; events per second."""
-    count = sum(len(batch.facts) for share in precomputed.shares for batch in share)
+async def measure_ceiling(trial: Trial, precomputed: Precomputed, progress: Progress) -> float:
+    """Write batches where their accounts are open, have them published; events per second."""
+    announced = precomputed.count("announcements")
+    async with (
+        connect(trial.dsn) as connection,
+        open_readback(trial, *trial.output_topics) as readback,
+        AsyncExitStack() as stack,
+    ):
+        commands = [trial.command(*RELAY) for _ in precomputed.shares]
+        relays = [await stack.enter_async_context(running(trial, c)) for c in commands]
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            while await connection.fetchval(_LED) < SHARDS:
+                require_running(relays)
+                await asyncio.sleep(_POLL_SECONDS)
+            start = time.perf_counter()
+            writing = asyncio.create_task(_write_shares(trial.dsn, precomputed))
+            while len(readback.ids) < announced:
+                require_running(relays)
+                await readback.read()
+                progress(len(readback.ids), announced)
+            seconds = time.perf_counter() - start
+            await writing
+    return precomputed.count("facts") / seconds
+
+
+async def measure_rows(dsn: str, precomputed: Precomputed) -> float:
+    """Write batches where their accounts are open, and nothing else; events per second."""
+    start = time.perf_counter()
+    await _write_shares(dsn, precomputed)
+    return precomputed.count("facts") / (time.perf_counter() - start)
+
+
+async def _write_shares(dsn: str, precomputed: Precomputed) -> None:
     async with AsyncExitStack() as stack:
         shares = [
             (await stack.enter_async_context(connect(dsn)), share) for share in precomputed.shares
         ]
-        start = time.perf_counter()
         await gather(*(_write_share(*share, precomputed.columns) for share in shares))
-        seconds = time.perf_counter() - start
-    progress(count, count)
-    return count / seconds
 
 
 async def _write_share(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import history, hot, mix
-from bench.ceiling import measure_ceiling, precompute
+from bench.ceiling import measure_ceiling, measure_rows, precompute
 from bench.closing import Closed, make_accounts, measure_closing
 from bench.latency import Latencies, measure_latency
 from bench.measure import Measurement, MeasurementError, measure, measure_worker
@@ -56,6 +56,7 @@ class Results:
     hot: list[Measurement] = field(default_factory=list)
     history: list[Measurement] = field(default_factory=list)
     ceiling: list[float] = field(default_factory=list)
+    rows: list[float] = field(default_factory=list)
     history_entries: int = 0
     latencies: Latencies = field(default_factory=Latencies)
     closed: Closed = field(default_factory=Closed)
@@ -63,12 +64,13 @@ class Results:
     def figures(self) -> dict[str, float]:
         """Sum up: medians of the rounds, and of the ratios within each round."""
         ours = _rates(self.worker)
-        ceiling, tutorial = self.ceiling, _rates(self.tutorial)
+        tutorial = _rates(self.tutorial)
         measurements = (*self.worker, *self.hot, *self.history)
         return {
             "events_per_second": round(median(ours)),
             "tutorial_ratio": _ratio(ours, tutorial),
-            "ceiling_ratio": _ratio(ours, ceiling),
+            "ceiling_ratio": _ratio(ours, self.ceiling),
+            "rows_ratio": _ratio(ours, self.rows),
             "hot_ratio": _ratio(_rates(self.hot), ours),
             "history_ratio": _ratio(_rates(self.history), ours),
             "p50_ms": round(self.latencies.quantile_ms(0.5), 1),
@@ -131,8 +133,11 @@ class Run:
             precomputed = await precompute(trial)
         async with self._trial("ceiling") as trial:
             with self._shown("ceiling") as progress:
-                results.ceiling.append(await measure_ceiling(trial.dsn, precomputed, progress))
+                results.ceiling.append(await measure_ceiling(trial, precomputed, progress))
         self._tell("ceiling", results.ceiling[-1])
+        async with self._trial("rows") as trial:
+            results.rows.append(await measure_rows(trial.dsn, precomputed))
+        self._tell("rows alone", results.rows[-1])
         async with self._trial("tutorial") as trial:
             results.tutorial.append(await self._tutorial(trial))
         async with self._trial("hot") as trial:
