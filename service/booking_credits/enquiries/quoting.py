@@ -23,7 +23,7 @@ from booking_credits.ledger.settlement import settle
 from booking_credits.outbox.rendering import line_json, quantities_json
 from booking_credits.postgres import enquiries
 from booking_credits.posting.batch import Arrival, Origin
-from booking_credits.posting.post import open_records
+from booking_credits.posting.opening import open_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

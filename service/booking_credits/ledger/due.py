@@ -35,15 +35,14 @@ def due_instants(record: AccountRecord, outcome: Outcome) -> Iterator[datetime]:
 
 def _instants_of_grants(record: AccountRecord, outcome: Outcome) -> Iterator[datetime]:
     """Yield when grants end, and when that is announced, where either is news."""
-    after, same_terms = outcome.grants, outcome.timeline is record.timeline
-    ids = after.keys() if same_terms else record.grants.keys() | after.keys()
-    for grant_id in sorted(ids - outcome.gone):
+    same_terms = outcome.timeline is record.timeline
+    after = outcome.grants if same_terms else {**record.grants, **outcome.grants}
+    for grant_id, now in after.items():
         known = record.grants.get(grant_id)
-        grant = after[grant_id].grant if grant_id in after else record.grants[grant_id].grant
-        if known is not None and known.grant is grant and same_terms:
+        if grant_id in outcome.gone or (same_terms and known and known.grant is now.grant):
             continue
         before = () if known is None else _instants_of(known.grant, record.timeline)
-        yield from (i for i in _instants_of(grant, outcome.timeline) if i not in before)
+        yield from (i for i in _instants_of(now.grant, outcome.timeline) if i not in before)
 
 
 def _instants_of(grant: Grant, timeline: Timeline) -> tuple[datetime, ...]:

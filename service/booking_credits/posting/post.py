@@ -1,61 +1,34 @@
 """Posting: one batch, one transaction.
 
 Positions are moved first, so that a consumer which was replaced fails before it does anything.
-Then events are told from their repetitions, accounts are locked in order, and each fact is
-settled against the record, one after the other; what they change is written once, at the end.
 A fact that cannot be settled, or whose rows the database refuses, becomes a dead letter alone:
 how facts were cut into batches cannot be seen in the ledger.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
-from booking_credits.ledger.account import AccountRecord
-from booking_credits.ledger.admission import admit
-from booking_credits.ledger.announcements import OverageDetected
-from booking_credits.ledger.answers import answer_of
 from booking_credits.ledger.calendars import timelines_by
-from booking_credits.ledger.closing import payload_of
-from booking_credits.ledger.facts import (
-    BOOKING_FACTS,
-    GRANT_FACTS,
-    BookingRevised,
-    CreditsGranted,
-    Fact,
-    PackPurchased,
-    PeriodClosed,
-    PlanRenewed,
-)
-from booking_credits.ledger.grants import ids_of
-from booking_credits.ledger.needs import NotLoaded
-from booking_credits.ledger.settlement import settle
-from booking_credits.ledger.subjects import CLOCK_SUBJECT, CLOSING_SUBJECT
 from booking_credits.postgres import registry
-from booking_credits.postgres.closings import ClosingsToCome
 from booking_credits.postgres.faults import RowsRefused, rows_refused
 from booking_credits.postgres.kept_records import VALUES_KEPT, KeptRecords
 from booking_credits.postgres.reader import PAGE_SIZE, LedgerReader
-from booking_credits.postgres.writer import LedgerWriter
 from booking_credits.posting.batch import Arrival, Batch, Fenced, Posted
 from booking_credits.posting.dead_letters import dead_letter_row, letter_of
-from booking_credits.posting.shards import shard_of
+from booking_credits.posting.part import Part, RepeatSetFree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
+    from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.entries import GrantRecord
-    from booking_credits.ledger.needs import Need
     from booking_credits.ledger.outcomes import Outcome
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.postgres.pool import Connection, Pool
-from booking_credits.postgres.reader import ReadFact
-
-EventKey: TypeAlias = tuple[str, str]
+    from booking_credits.postgres.reader import ReadFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +145,8 @@ class Poster:
                     timelines=self._timelines,
                     kept=kept,
                 )
-                part = await _Part(connection, reader, self._render).post(arrivals)
-        except (RowsRefused, _RepeatSetFree) as refused:
+                part = await Part(connection, reader, self._render).post(arrivals)
+        except (RowsRefused, RepeatSetFree) as refused:
             if len(arrivals) == 1:
                 posted.dead_letters.append(letter_of(arrivals[0], "rows_refused", str(refused)))
                 return
@@ -189,289 +162,3 @@ class Poster:
         posted.shards |= part.shards
         posted.overages.update(part.overages)
         posted.rows_read += part.rows_read
-
-
-class _RepeatSetFree(Exception):
-    """An event was set aside whose id comes again in the same part, where it is now free."""
-
-
-class _Part:
-    """Arrivals that are posted together, inside a transaction."""
-
-    def __init__(self, connection: Connection, reader: LedgerReader, render: Render) -> None:
-        self._connection = connection
-        self._render = render
-        self._reader = reader
-        self._writer = LedgerWriter()
-        self._closings = ClosingsToCome()
-        self._posted = Posted()
-        self._forgotten: list[EventKey] = []
-        self._repeated: set[EventKey] = set()
-        self._new_bookings: set[str] = set()
-
-    async def post(self, arrivals: Sequence[Arrival]) -> Posted:
-        fresh = await self._own(await self._register(arrivals))
-        by_account: dict[str, list[Arrival]] = defaultdict(list)
-        for arrival in fresh:
-            by_account[arrival.account_id].append(arrival)
-        if by_account:
-            known = (a for a in fresh if _booking_named(a.fact) not in self._new_bookings)
-            await open_records(self._reader, fresh, list(known))
-            await self._settle_all(by_account)
-            await self._writer.write(self._connection)
-            await self._closings.write(self._connection)
-        await registry.forget_events(self._connection, self._forgotten)
-        self._posted.entries = len(self._writer.entries)
-        self._posted.announcements = len(self._writer.announcements)
-        self._posted.rows_read = self._reader.rows_read
-        return self._posted
-
-    async def _register(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
-        """Keep the arrivals whose event was never posted; the same id may come twice in a batch."""
-        first: dict[EventKey, Arrival] = {}
-        repeated: list[Arrival] = []
-        for arrival in arrivals:
-            key = (arrival.source, arrival.event_id)
-            if first.setdefault(key, arrival) is not arrival:
-                repeated.append(arrival)
-                self._repeated.add(key)
-        claims = [(*key, a.account_id, a.payload_hash) for key, a in first.items()]
-        new, hashes = await registry.register_events(self._connection, claims)
-        hashes.update((key, first[key].payload_hash) for key in new)
-        fresh = []
-        for key, arrival in first.items():
-            if key in new:
-                fresh.append(arrival)
-            else:
-                repeated.append(arrival)
-        for arrival in repeated:
-            same = hashes[arrival.source, arrival.event_id] == arrival.payload_hash
-            self._repeat(arrival, same=same)
-        return fresh
-
-    def _repeat(self, arrival: Arrival, *, same: bool) -> None:
-        if same:
-            self._posted.outcomes[arrival.type, "duplicate"] += 1
-        else:
-            detail = "an event of this source and id was posted with other content"
-            self._posted.dead_letters.append(letter_of(arrival, "event_conflict", detail))
-
-    async def _own(self, arrivals: list[Arrival]) -> list[Arrival]:
-        """Keep the arrivals whose booking is their account's; a booking has one for life."""
-        named: dict[str, str] = {}
-        for arrival in arrivals:
-            booking_id = _booking_named(arrival.fact)
-            if booking_id is not None:
-                named.setdefault(booking_id, arrival.account_id)
-        owners, self._new_bookings = await registry.claim_bookings(
-            self._connection, list(named.items())
-        )
-        kept = []
-        for arrival in arrivals:
-            booking_id = _booking_named(arrival.fact)
-            if booking_id is None or owners[booking_id] == arrival.account_id:
-                kept.append(arrival)
-            else:
-                self._refuse(arrival, "other_account", "the booking is another account's")
-        return kept
-
-    async def _settle_all(self, by_account: dict[str, list[Arrival]]) -> None:
-        """Settle every account's arrivals in order; what several of them lack is read at once."""
-        waiting = {account_id: iter(arrivals) for account_id, arrivals in by_account.items()}
-        current: dict[str, Arrival] = {}
-        while waiting:
-            needs: list[tuple[AccountRecord, Need]] = []
-            for account_id in list(waiting):
-                record = self._reader.records[account_id]
-                missing = self._settle_account(record, waiting[account_id], current)
-                if missing is None:
-                    del waiting[account_id]
-                else:
-                    needs.extend((record, need) for need in missing.needs)
-            if needs:
-                await self._reader.answer(needs)
-
-    def _settle_account(
-        self, record: AccountRecord, arrivals: Iterable[Arrival], current: dict[str, Arrival]
-    ) -> NotLoaded | None:
-        """Settle an account's arrivals until one asks for more, which is then kept as current."""
-        held = current.pop(record.account_id, None)
-        if held is not None:
-            missing = self._settle(record, held)
-            if missing is not None:
-                current[record.account_id] = held
-                return missing
-        for arrival in arrivals:
-            missing = self._settle(record, arrival)
-            if missing is not None:
-                current[record.account_id] = arrival
-                return missing
-        return None
-
-    def _settle(self, record: AccountRecord, arrival: Arrival) -> NotLoaded | None:
-        """Settle one arrival; whatever it breaks is its own and leaves no trace."""
-        fact = arrival.fact
-        admission = admit(record.facts_of(fact.subject), fact)
-        if admission == "duplicate":
-            self._posted.outcomes[arrival.type, "duplicate"] += 1
-            return None
-        if admission != "accepted":
-            detail = f"{fact.subject} is on record with other content"
-            self._refuse(arrival, admission, detail)
-            return None
-        try:
-            outcome = settle(record, fact, is_answered=arrival.is_answered)
-            rendered = self._render(arrival, outcome, record.grants)
-        except NotLoaded as missing:
-            # Its frames would hold what this batch read until the collector finds them.
-            return missing.with_traceback(None)
-        except Exception as error:  # noqa: BLE001 - one fact's failure must not be its neighbours'
-            self._refuse(arrival, "unpostable", type(error).__name__)
-            return None
-        self._keep(record, arrival, outcome, rendered)
-        return None
-
-    def _keep(
-        self,
-        record: AccountRecord,
-        arrival: Arrival,
-        outcome: Outcome,
-        rendered: Sequence[Rendered],
-    ) -> None:
-        writer, account_id, fact_no = self._writer, record.account_id, outcome.numbers.fact
-        writer.note(record, outcome)
-        self._closings.note(account_id, outcome, arrival.recorded_at)
-        writer.facts.append(
-            (
-                account_id,
-                fact_no,
-                outcome.fact.subject,
-                arrival.type,
-                arrival.source,
-                arrival.event_id,
-                outcome.fact.occurred_at,
-                arrival.recorded_at,
-                _payload(arrival, outcome.fact),
-                arrival.payload_hash,
-                answer_of(outcome.fact),
-            )
-        )
-        shard = shard_of(account_id)
-        for part in rendered:
-            place = (account_id, part.sequence, part.part)
-            writer.announcements.append(
-                (
-                    *place,
-                    part.type,
-                    part.event_id,
-                    fact_no,
-                    arrival.recorded_at,
-                    part.payload,
-                )
-            )
-            writer.outbox.append((shard, *place, arrival.traceparent))
-        if rendered:
-            self._posted.shards.add(shard)
-        self._posted.outcomes[arrival.type, "posted"] += 1
-        for currency_and_sign, minor in _overages(outcome):
-            self._posted.overages[currency_and_sign] += minor
-        record.accept(outcome)
-
-    def _refuse(self, arrival: Arrival, reason: str, detail: str) -> None:
-        """Set an arrival aside; its event id is free again for a replay.
-
-        Raises:
-            _RepeatSetFree: the replay has been taken for a repetition.
-        """
-        key = (arrival.source, arrival.event_id)
-        if key in self._repeated:
-            raise _RepeatSetFree
-        self._forgotten.append(key)
-        self._posted.dead_letters.append(letter_of(arrival, reason, detail))
-
-
-def _payload(arrival: Arrival, fact: Fact) -> str:
-    """Return what a fact says; a closing that has listed its lines says these, too."""
-    if fact is not arrival.fact and isinstance(fact, PeriodClosed):
-        return payload_of(fact)
-    return arrival.payload
-
-
-async def open_records(
-    reader: LedgerReader, arrivals: Sequence[Arrival], known: Sequence[Arrival] | None = None
-) -> None:
-    """Read what is on record of the accounts of arrivals, as far as these name it.
-
-    Of what others name than those that may be `known` nothing is on record.
-    """
-    known = arrivals if known is None else known
-    await reader.open(
-        sorted({arrival.account_id for arrival in arrivals}),
-        {
-            (a.account_id, a.fact.subject)
-            for a in known
-            if a.fact.subject not in (CLOCK_SUBJECT, CLOSING_SUBJECT)
-        },
-        _bookings(known),
-        _grants(known),
-        _starts(arrivals),
-    )
-
-
-def _booking_named(fact: Fact) -> str | None:
-    return fact.booking_id if isinstance(fact, BOOKING_FACTS) else None
-
-
-def _bookings(arrivals: Iterable[Arrival]) -> set[tuple[str, str]]:
-    return {(a.account_id, booking_id) for a in arrivals for booking_id in _bookings_of(a.fact)}
-
-
-def _bookings_of(fact: Fact) -> Iterable[str]:
-    """Name the bookings of a fact, for a closing that is told again those of its lines."""
-    if isinstance(fact, PeriodClosed):
-        return {closed.booking_id for closed in fact.lines or ()}
-    return [fact.booking_id] if isinstance(fact, BOOKING_FACTS) else []
-
-
-def _grants(arrivals: Iterable[Arrival]) -> set[tuple[str, str]]:
-    return {(a.account_id, grant_id) for a in arrivals for grant_id in _grants_of(a.fact)}
-
-
-def _grants_of(fact: Fact) -> Iterable[str]:
-    """Name the grants of a fact, for a closing that is told again those that its lines keep."""
-    if isinstance(fact, PeriodClosed):
-        return {take.grant_id for closed in fact.lines or () for take in closed.takes}
-    return ids_of(fact) if isinstance(fact, GRANT_FACTS) else ()
-
-
-def _starts(arrivals: Iterable[Arrival]) -> dict[str, datetime]:
-    """Find the earliest service start that arrivals may concern in each account."""
-    starts: dict[str, datetime] = {}
-    for arrival in arrivals:
-        for start in _starts_of(arrival.fact):
-            known = starts.get(arrival.account_id, start)
-            starts[arrival.account_id] = min(known, start)
-    return starts
-
-
-def _starts_of(fact: Fact) -> list[datetime]:
-    """List service starts that a fact names, or from which a grant may pay, in any zone."""
-    if isinstance(fact, BookingRevised):
-        return [line.starts_at for line in fact.lines]
-    if isinstance(fact, CreditsGranted):
-        return [fact.valid_from or fact.occurred_at]
-    if isinstance(fact, PackPurchased):
-        return [fact.occurred_at]
-    if isinstance(fact, PlanRenewed):
-        day = fact.period_start - timedelta(days=1)
-        return [datetime(day.year, day.month, day.day, tzinfo=UTC)]
-    return []
-
-
-def _overages(outcome: Outcome) -> Iterator[tuple[tuple[str, bool], int]]:
-    """Yield how an outcome changes what is owed, as `Posted` sums it up."""
-    for announcement in outcome.announcements:
-        content = announcement.content
-        if isinstance(content, OverageDetected) and content.obligation.key.currency is not None:
-            change = content.change_minor
-            yield (content.obligation.key.currency, change > 0), abs(change)

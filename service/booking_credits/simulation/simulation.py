@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from booking_credits.ledger.outcomes import Outcome
     from booking_credits.ledger.policies import PolicyBook
     from booking_credits.posting.batch import Arrival
-    from booking_credits.posting.post import EventKey, Rendered
+    from booking_credits.posting.part import EventKey
+    from booking_credits.posting.post import Rendered
 
 
 @dataclass(frozen=True, slots=True)
