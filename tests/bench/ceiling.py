@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, TypeAlias
-from uuid import UUID
 
-from bench.measure import Progress, open_readback, require_running, running
-from bench.preload import partition_of
+from bench.measure import OWNERS, Progress, open_readback, require_running, running
+from bench.preload import PARTITIONS, partition_of
 from bench.trial import Connection, Trial, connect
 from booking_credits.postgres.sql import load_queries
 from booking_credits.posting.shards import SHARDS, shard_of
@@ -38,7 +38,6 @@ _CAUSED: Final = (
     " where f.fact_no > 1 order by f.recorded_at, t.account_id, t.{number}"
 )
 _BALANCES: Final = "select * from balances order by account_id, unit"
-_OWNERS: Final = "select partition, owner from positions"
 _LED: Final = "select count(*) from pg_locks where locktype = 'advisory' and granted"
 _OUTBOX: Final = ("shard", "account_id", "sequence", "part")
 
@@ -69,31 +68,33 @@ class Precomputed:
 
 async def precompute(trial: Trial) -> Precomputed:
     """Read what a finished database holds, but for the first fact of each account."""
-    batches: dict[datetime, Batch] = defaultdict(Batch)
     columns: dict[str, list[str]] = {}
+    by_account: dict[str, list[Row]] = defaultdict(list)
     async with connect(trial.dsn) as connection:
+        workers = int(await connection.fetchval(OWNERS))
+        shares: list[dict[datetime, Batch]] = [defaultdict(Batch) for _ in range(workers)]
+
+        def batch_of(account_id: str, at: datetime) -> Batch:
+            """Find what a worker posted at a time; a worker has a range of partitions."""
+            return shares[partition_of(account_id) * workers // PARTITIONS][at]
+
         facts = await connection.fetch(_FACTS)
         columns["facts"] = list(facts[0].keys())
         for fact in facts:
-            batch = batches[fact["recorded_at"]]
+            batch = batch_of(fact["account_id"], fact["recorded_at"])
             batch.facts.append(tuple(fact))
             batch.accounts.add(fact["account_id"])
         for at, row in await _caused(connection, "entries", "entry_no", columns):
-            batches[at].entries.append(row)
+            batch_of(row[0], at).entries.append(row)
         for at, row in await _caused(connection, "announcements", "sequence", columns):
-            batches[at].announcements.append(row)
-            batches[at].outbox.append((shard_of(row[0]), *row[:3]))
-        balances = await connection.fetch(_BALANCES)
-        owners: dict[int, UUID] = {row[0]: row[1] for row in await connection.fetch(_OWNERS)}
-    by_account: dict[str, list[Row]] = defaultdict(list)
-    for balance in balances:
-        by_account[balance["account_id"]].append(tuple(balance))
-    for batch in batches.values():
+            batch_of(row[0], at).announcements.append(row)
+            batch_of(row[0], at).outbox.append((shard_of(row[0]), *row[:3]))
+        for balance in await connection.fetch(_BALANCES):
+            by_account[balance["account_id"]].append(tuple(balance))
+    batches = [[share[at] for at in sorted(share)] for share in shares]
+    for batch in chain.from_iterable(batches):
         batch.balances = [row for a in sorted(batch.accounts) for row in by_account[a]]
-    shares: dict[UUID, list[Batch]] = defaultdict(list)
-    for batch in batches.values():
-        shares[owners[partition_of(min(batch.accounts))]].append(batch)
-    return Precomputed(list(shares.values()), columns)
+    return Precomputed(batches, columns)
 
 
 async def measure_ceiling(trial: Trial, precomputed: Precomputed, progress: Progress) -> float:
@@ -114,6 +115,8 @@ async def measure_ceiling(trial: Trial, precomputed: Precomputed, progress: Prog
             writing = asyncio.create_task(_write_shares(trial.dsn, precomputed))
             while len(readback.ids) < announced:
                 require_running(relays)
+                if writing.done():
+                    await writing
                 await readback.read()
                 progress(len(readback.ids), announced)
             seconds = time.perf_counter() - start

@@ -41,7 +41,7 @@ FACTS: Final = "select coalesce(sum(fact_no), 0)::bigint from accounts"
 _ANNOUNCEMENTS: Final = "select count(*) from announcements"
 _FETCHED: Final = "select min(recorded_at) from facts where recorded_at >= $1"
 _LETTERS: Final = "select count(*) from dead_letters"
-_OWNERS: Final = "select count(distinct owner) from positions"
+OWNERS: Final = "select count(distinct owner) from positions"
 _QUEUED: Final = "select exists (select from outbox)"
 
 
@@ -248,7 +248,7 @@ async def start_workers(
 
 async def await_taken(connection: Connection, workers: Sequence[Supervised]) -> None:
     """Wait until each worker has taken partitions, which it does just before it reads them."""
-    while await connection.fetchval(_OWNERS) < len(workers):
+    while await connection.fetchval(OWNERS) < len(workers):
         require_running(workers)
         await asyncio.sleep(_POLL_SECONDS)
 
