@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import lru_cache
+from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic_core import to_json
 
@@ -22,14 +23,15 @@ from booking_credits.ledger.announcements import (
     StatedUnit,
 )
 from booking_credits.ledger.buckets import BUCKETS
-from booking_credits.ledger.charges import cash_for, needed
+from booking_credits.ledger.charges import WHOLE, cash_for, needed
 from booking_credits.posting.post import Rendered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from booking_credits.ledger.announcements import Announcement, DecidedLine, Obligation
-    from booking_credits.ledger.charges import Charge, Take
+    from booking_credits.ledger.buckets import Buckets
+    from booking_credits.ledger.charges import Charge, Fraction, Take
     from booking_credits.ledger.entries import Entry, GrantRecord
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.outcomes import Outcome
@@ -42,6 +44,7 @@ Json: TypeAlias = dict[str, Any]
 PART_LIMIT_BYTES: Final = 256 * 1024
 
 _NAMESPACE: Final = UUID("0d6f1b6e-59a3-5c52-8f0e-64f1c2a7b9d3")
+_NAMED: Final = sha1(_NAMESPACE.bytes, usedforsecurity=False)
 _SPLIT_BY: Final = {
     "balance-changed": ("entries",),
     "coverage-decided": ("lines", "left_short"),
@@ -54,7 +57,7 @@ _NUMBERS_BYTES: Final = 16
 def render(arrival: Arrival, outcome: Outcome, grants: Mapping[str, GrantRecord]) -> list[Rendered]:
     """Render what an outcome announces, part by part.
 
-    `grants` are those on record before the outcome: a take may be of one that it leaves alone.
+    `grants` are those on record beside: a take may be of one that the outcome leaves alone.
     """
     renderer = _Renderer(arrival, outcome, grants)
     return [
@@ -101,7 +104,7 @@ class _Renderer:
                 sequence,
                 part,
                 announcement.kind,
-                uuid5(_NAMESPACE, f"{account_id}/{sequence}/{part}"),
+                _name_uuid(f"{account_id}/{sequence}/{part}"),
                 payload.decode(),
             )
             for part, payload in enumerate(payloads, 1)
@@ -111,10 +114,10 @@ class _Renderer:
         match announcement.content:
             case BalanceChanged() as changed:
                 return self._balance(changed)
-            case OverageDetected() as overage:
-                return self._overage(overage)
             case CoverageDecided() as decided:
                 return self._coverage(decided)
+            case OverageDetected() as overage:
+                return self._overage(overage)
             case RequestRejected() as rejected:
                 return _rejection(rejected)
             case CreditsExpiring() as notice:
@@ -124,12 +127,12 @@ class _Renderer:
 
     def _balance(self, changed: BalanceChanged) -> Json:
         scale = self._book.units[changed.unit].scale
-        before, after = (
-            {bucket: decimal_text(getattr(buckets, bucket), scale) for bucket in BUCKETS}
-            for buckets in (changed.before, changed.after)
-        )
-        entries = [_entry(number, entry, scale) for number, entry in changed.entries]
-        return {"unit": changed.unit, "before": before, "after": after, "entries": entries}
+        return {
+            "unit": changed.unit,
+            "before": _buckets(changed.before, scale),
+            "after": _buckets(changed.after, scale),
+            "entries": [_entry(number, entry, scale) for number, entry in changed.entries],
+        }
 
     def _overage(self, overage: OverageDetected) -> Json:
         obligation = overage.obligation
@@ -209,8 +212,23 @@ def _short_line(decided: DecidedLine, book: PolicyBook) -> Json:
 
 def _missing(charge: Charge, book: PolicyBook) -> dict[str, str]:
     """Write what is uncovered of a charge, in each unit that it has a cost in."""
-    fraction = charge.coverage.uncovered
-    return quantities_json({unit: needed(cost, fraction) for unit, cost in charge.line.costs}, book)
+    return _costs(charge.line.costs, charge.coverage.uncovered, book)
+
+
+# Of how much there is to pay, and of what is left, few are unlike all others.
+@lru_cache(maxsize=16_384)
+def _costs(
+    costs: tuple[tuple[str, int], ...], fraction: Fraction, book: PolicyBook
+) -> dict[str, str]:
+    """Write what a fraction of a line's costs comes to; whoever reads it must not change it."""
+    return quantities_json({unit: needed(cost, fraction) for unit, cost in costs}, book)
+
+
+# What a balance is after one event it is before the next.
+@lru_cache(maxsize=4096)
+def _buckets(buckets: Buckets, scale: int) -> dict[str, str]:
+    """Write buckets; whoever reads them must not change them."""
+    return {bucket: decimal_text(getattr(buckets, bucket), scale) for bucket in BUCKETS}
 
 
 def line_json(decided: DecidedLine, grant_of: Callable[[str], Grant], book: PolicyBook) -> Json:
@@ -222,7 +240,7 @@ def line_json(decided: DecidedLine, grant_of: Callable[[str], Grant], book: Poli
         "line": charge.line.line_no,
         "status": _line_status(decided),
         "state": "drawn" if charge.drawn else "held",
-        "costs": quantities_json(dict(charge.line.costs), book),
+        "costs": _costs(charge.line.costs, WHOLE, book),
         "takes": [
             _take(take, grant_of(take.grant_id).unit, book) for take in charge.coverage.takes
         ],
@@ -258,7 +276,14 @@ def obligation_id(account_id: str, obligation: Obligation) -> UUID:
     key = obligation.key
     parts = (key.booking_id, key.line_no, key.period_start, key.currency or "", key.channel)
     # A blank is in none of them.
-    return uuid5(_NAMESPACE, " ".join(map(str, (account_id, *parts))))
+    return _name_uuid(" ".join(map(str, (account_id, *parts))))
+
+
+def _name_uuid(name: str) -> UUID:
+    """Make the UUID of version 5 that a name has here, in half the time that uuid5 takes."""
+    named = _NAMED.copy()
+    named.update(name.encode())
+    return UUID(bytes=named.digest()[:16], version=5)
 
 
 def _entry(number: int, entry: Entry, scale: int) -> Json:

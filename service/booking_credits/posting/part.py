@@ -8,7 +8,7 @@ is written once, at the end, but for what is only appended: that is written as i
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.announcements import OverageDetected
@@ -38,9 +38,16 @@ if TYPE_CHECKING:
 
 EventKey: TypeAlias = tuple[str, str]
 
+# Settling and rendering are each quicker where the processor does one of them for a while.
+_RENDERED_AT_ONCE: Final = 100
+
 
 class RepeatSetFree(Exception):
     """An event was set aside whose id comes again in the same part, where it is now free."""
+
+
+class Unpostable(Exception):
+    """What an arrival of the part announces cannot be rendered."""
 
 
 class Part:
@@ -53,6 +60,7 @@ class Part:
         self._writer = LedgerWriter()
         self._appending = Appending(self._writer, connection)
         self._closings = ClosingsToCome()
+        self._settled: list[tuple[AccountRecord, Arrival, Outcome]] = []
         self._posted = Posted()
         self._forgotten: list[EventKey] = []
         self._repeated: set[EventKey] = set()
@@ -68,6 +76,7 @@ class Part:
             await open_records(self._reader, fresh, list(known))
             async with self._appending:
                 await self._settle_all(by_account)
+                self._render_settled()
             await self._writer.write(self._connection)
             await self._closings.write(self._connection)
         await registry.forget_events(self._connection, self._forgotten)
@@ -151,7 +160,7 @@ class Part:
             if missing is not None:
                 return missing
             arrivals.popleft()
-            await self._appending.take_turns()
+            await self._take_turns()
         return None
 
     def _settle(self, record: AccountRecord, arrival: Arrival) -> NotLoaded | None:
@@ -167,61 +176,81 @@ class Part:
             return None
         try:
             outcome = settle(record, fact, is_answered=arrival.is_answered)
-            rendered = self._render(arrival, outcome, record.grants)
         except NotLoaded as missing:
             # Its frames would hold what this batch read until the collector finds them.
             return missing.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - one fact's failure must not be its neighbours'
             self._refuse(arrival, "unpostable", type(error).__name__)
             return None
-        self._keep(record, arrival, outcome, rendered)
+        if outcome.gone:
+            # What was settled before may name grants that are on record no more after this.
+            self._render_settled()
+        self._writer.note(record, outcome)
+        self._closings.note(record.account_id, outcome, arrival.recorded_at)
+        record.accept(outcome)
+        self._settled.append((record, arrival, outcome))
         return None
 
-    def _keep(
-        self,
-        record: AccountRecord,
-        arrival: Arrival,
-        outcome: Outcome,
-        rendered: Sequence[Rendered],
-    ) -> None:
-        writer, account_id, fact_no = self._writer, record.account_id, outcome.numbers.fact
-        writer.note(record, outcome)
-        self._closings.note(account_id, outcome, arrival.recorded_at)
+    async def _take_turns(self) -> None:
+        if len(self._settled) >= _RENDERED_AT_ONCE:
+            self._render_settled()
+        await self._appending.take_turns()
+
+    def _render_settled(self) -> None:
+        """Render what was settled since the last time.
+
+        Raises:
+            Unpostable: something cannot be rendered, and later facts may be settled upon it.
+        """
+        settled, self._settled = self._settled, []
+        for record, arrival, outcome in settled:
+            try:
+                rendered = self._render(arrival, outcome, record.grants)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is one fact's failure
+                raise Unpostable(type(error).__name__) from None
+            self._keep(arrival, outcome, rendered)
+
+    def _keep(self, arrival: Arrival, outcome: Outcome, rendered: Sequence[Rendered]) -> None:
+        """Keep the rows of a fact and of what it announces."""
+        writer, account_id, fact_no = self._writer, arrival.account_id, outcome.numbers.fact
+        fact, recorded_at = outcome.fact, arrival.recorded_at
         writer.facts.append(
             (
                 account_id,
                 fact_no,
-                outcome.fact.subject,
+                fact.subject,
                 arrival.type,
                 arrival.source,
                 arrival.event_id,
-                outcome.fact.occurred_at,
-                arrival.recorded_at,
-                _payload(arrival, outcome.fact),
+                fact.occurred_at,
+                recorded_at,
+                _payload(arrival, fact),
                 arrival.payload_hash,
-                answer_of(outcome.fact),
+                answer_of(fact),
             )
         )
+        self._posted.outcomes[arrival.type, "posted"] += 1
+        if not rendered:
+            return
         shard = shard_of(account_id)
-        for part in rendered:
-            place = (account_id, part.sequence, part.part)
+        self._posted.shards.add(shard)
+        for made in rendered:
+            sequence, part = made.sequence, made.part
             writer.announcements.append(
                 (
-                    *place,
-                    part.type,
-                    part.event_id,
+                    account_id,
+                    sequence,
+                    part,
+                    made.type,
+                    made.event_id,
                     fact_no,
-                    arrival.recorded_at,
-                    part.payload,
+                    recorded_at,
+                    made.payload,
                 )
             )
-            writer.outbox.append((shard, *place, arrival.traceparent))
-        if rendered:
-            self._posted.shards.add(shard)
-        self._posted.outcomes[arrival.type, "posted"] += 1
+            writer.outbox.append((shard, account_id, sequence, part, arrival.traceparent))
         for currency_and_sign, minor in _overages(outcome):
             self._posted.overages[currency_and_sign] += minor
-        record.accept(outcome)
 
     def _refuse(self, arrival: Arrival, reason: str, detail: str) -> None:
         """Set an arrival aside; its event id is free again for a replay.

@@ -17,7 +17,7 @@ from booking_credits.postgres.kept_records import VALUES_KEPT, KeptRecords
 from booking_credits.postgres.reader import PAGE_SIZE, LedgerReader
 from booking_credits.posting.batch import Arrival, Batch, Fenced, Posted
 from booking_credits.posting.dead_letters import dead_letter_row, letter_of
-from booking_credits.posting.part import Part, RepeatSetFree
+from booking_credits.posting.part import Part, RepeatSetFree, Unpostable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +48,10 @@ class Render(Protocol):
     def __call__(
         self, arrival: Arrival, outcome: Outcome, grants: Mapping[str, GrantRecord]
     ) -> Sequence[Rendered]:
-        """Return the parts in order of sequence and part; `grants` are those before the outcome."""
+        """Return the parts in order of sequence and part.
+
+        `grants` are those on record before the outcome, and perhaps after it, too.
+        """
 
 
 class Poster:
@@ -146,9 +149,10 @@ class Poster:
                     kept=kept,
                 )
                 part = await Part(connection, reader, self._render).post(arrivals)
-        except (RowsRefused, RepeatSetFree) as refused:
+        except (RowsRefused, RepeatSetFree, Unpostable) as refused:
             if len(arrivals) == 1:
-                posted.dead_letters.append(letter_of(arrivals[0], "rows_refused", str(refused)))
+                reason = "unpostable" if isinstance(refused, Unpostable) else "rows_refused"
+                posted.dead_letters.append(letter_of(arrivals[0], reason, str(refused)))
                 return
             middle = len(arrivals) // 2
             await self._post_part(connection, arrivals[:middle], posted, kept, used)
