@@ -66,8 +66,10 @@ def _list_field_names(model: type[BaseModel]) -> frozenset[str]:
     return names.union(*(_list_field_names(part) for part in model.__subclasses__()))
 
 
-_HEADER_NAMES: Final = frozenset(
-    {"content-type", *(f"ce_{name}" for name in Attributes.model_fields)}
+# By the header's name, as `Attributes` calls them.
+_CONTENT_TYPE: Final = "content-type"
+_READ_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
+    {_CONTENT_TYPE: _CONTENT_TYPE, **{f"ce_{name}": name for name in Attributes.model_fields}}
 )
 _FIELD_NAMES: Final = frozenset().union(
     *(_list_field_names(model) for model in (Received, Money, Attributes, StructuredValue))
@@ -98,7 +100,8 @@ def read_event(headers: Iterable[tuple[str, bytes | None]], value: bytes | None)
         raise ContractError("too_large", f"value: over {VALUE_LIMIT_BYTES} bytes")
     texts = _decode_headers(headers)
     text = _decode("value", value)
-    media_type = texts.get("content-type", _BINARY).partition(";")[0].strip().lower()
+    content_type = texts.pop(_CONTENT_TYPE, _BINARY)
+    media_type = content_type.partition(";")[0].strip().lower()
     if media_type == _STRUCTURED:
         return _read_structured(text)
     if media_type == _BINARY:
@@ -124,18 +127,22 @@ def write_headers(  # The parameters bear the names that CloudEvents gives them.
     )
     texts = attributes.model_dump(mode="json", exclude_none=True)
     return [
-        ("content-type", _BINARY.encode()),
+        (_CONTENT_TYPE, _BINARY.encode()),
         *((f"ce_{name}", text.encode()) for name, text in texts.items()),
     ]
 
 
 def _decode_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
-    """Return the headers that matter by lower-case name; of a repeated one the last counts."""
+    """Return the attributes that headers give, and their content-type, whatever the case.
+
+    Of a repeated one the last counts.
+    """
     texts = {}
     for written_name, raw in headers:
-        name = written_name.lower()
-        if name in _HEADER_NAMES:
-            texts[name] = _decode(name, raw)
+        header = written_name.lower()
+        name = _READ_HEADERS.get(header)
+        if name is not None:
+            texts[name] = _decode(header, raw)
     return texts
 
 
@@ -149,8 +156,7 @@ def _decode(name: str, raw: bytes | None) -> str:
 
 
 def _read_binary(texts: Mapping[str, str], value: str) -> ReceivedEvent:
-    named = {name.removeprefix("ce_"): text for name, text in texts.items()}
-    attributes = _parse(_ATTRIBUTES.validate_strings, named, "attributes")
+    attributes = _parse(_ATTRIBUTES.validate_strings, texts, "attributes")
     adapter = _choose(_BINARY_VALUES, attributes)
     return _assemble(attributes, _parse(adapter.validate_json, value, "data"))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -75,11 +76,18 @@ def parse_steps(quantity: str, unit: str, book: PolicyBook) -> int:
     known = book.units.get(unit)
     if known is None:
         raise FactError("unknown_unit", "a unit that the policies do not name")
+    steps = _steps_of(quantity, known.scale)
+    if steps is None:
+        raise FactError("too_precise", f"{known.name} has {known.scale} decimals")
+    return _limited(steps, known)
+
+
+@lru_cache(maxsize=16_384)
+def _steps_of(quantity: str, scale: int) -> int | None:
+    """Turn a decimal into steps, of which a whole has ten to the scale; None: too precise."""
     whole, _, decimals = quantity.partition(".")
     kept = decimals.rstrip("0")
-    if len(kept) > known.scale:
-        raise FactError("too_precise", f"{known.name} has {known.scale} decimals")
-    return _limited(int(whole + kept.ljust(known.scale, "0")), known)
+    return None if len(kept) > scale else int(whole + kept.ljust(scale, "0"))
 
 
 def _limited(steps: int, unit: Unit) -> int:

@@ -101,6 +101,9 @@ def _revise(
     held: dict[int, _Held], revision: BookingRevised, starts: list[BookingStarted]
 ) -> dict[int, _Held]:
     """Replace the state by the revision's, except for the lines that it cannot touch."""
+    if not held:
+        since = revision.occurred_at
+        return {line.line_no: _Held(line, revision.fallback, since) for line in revision.lines}
     asked = {line.line_no: line for line in revision.lines}
     revised: dict[int, _Held] = {}
     for number, before in held.items():
@@ -126,6 +129,8 @@ def _is_fixed(held: _Held, revision: BookingRevised, starts: list[BookingStarted
 
 def _started_at(held: _Held, starts: list[BookingStarted]) -> datetime | None:
     """Find the first start of the line since it stands at its place."""
+    if not starts:
+        return None
     return min(
         (
             start.occurred_at

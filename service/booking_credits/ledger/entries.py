@@ -141,6 +141,8 @@ def _changes(
     changes: dict[str, list[_Change]] = {}
     for key in sorted(after):
         old, new = before.get(key), after[key]
+        if old and new and old.coverage is new.coverage and old.drawn == new.drawn:
+            continue
         taken_before, taken_after = _taken(old), _taken(new)
         from_bucket, to_bucket = _bucket(old), _bucket(new)
         if taken_before == taken_after and from_bucket == to_bucket:

@@ -86,7 +86,8 @@ class Grant:
         """
         line = standing.line
         return (
-            self.reaches(line)
+            self.is_valid_at(line.starts_at)
+            and self.scope.contains(line)
             and not self.pending
             and (not self.removals or self._offers(standing.booked_at))
         )

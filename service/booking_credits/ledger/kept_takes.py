@@ -97,9 +97,12 @@ class KeptTakes:
         self._record = record
         self._change = change
         self._known: dict[LineKey, Coverage | None] = {}
+        self._are_all_open = not record.closed and not change.closed
 
     def of(self, key: LineKey) -> Coverage | None:
         """Return what a closed line keeps; None: it is open, or does not stand."""
+        if self._are_all_open:
+            return None
         if key not in self._known:
             self._known[key] = self._computed(self._closed(key), self.standing(key))
         return self._known[key]
@@ -130,9 +133,9 @@ class KeptTakes:
 
         Empty where it may: nobody else has less of an unlimited or a plain grant for it.
         """
-        merely: dict[LineKey, Charge] = {}
         if self._change.grants or not self._change.closed:
-            return merely
+            return {}
+        merely: dict[LineKey, Charge] = {}
         for key, closed in self._change.closed.items():
             charge = self._record.charges.get(key)
             if charge is None or charge.closed is not None or charge.line != closed.line:

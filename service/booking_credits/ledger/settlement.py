@@ -202,8 +202,11 @@ def _named_grants(record: AccountRecord, fact: GrantFact) -> dict[str, Grant]:
 def _revised_lines(record: AccountRecord, fact: BookingFact) -> dict[LineKey, StandingLine | None]:
     """Fold a booking's facts anew; only lines that stand otherwise than on record count."""
     known = (f for f in record.facts_of(fact.subject) if isinstance(f, BOOKING_FACTS))
-    standing = {(s.booking_id, no): s for no, s in standing_lines((*known, fact)).items()}
-    keys = {*record.lines.get(fact.booking_id, ()), *standing}
+    booking_id = fact.booking_id
+    standing = {(booking_id, no): line for no, line in standing_lines((*known, fact)).items()}
+    if booking_id not in record.lines:
+        return dict(standing)
+    keys = {*record.lines[booking_id], *standing}
     return {
         key: standing.get(key)
         for key in sorted(keys)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.bookings import StandingLine
     from booking_credits.ledger.calendars import Timeline
-    from booking_credits.ledger.charges import LineKey, Rank, Take
+    from booking_credits.ledger.charges import Coverage, LineKey, Rank, Take
     from booking_credits.ledger.closing import ClosedLine
     from booking_credits.ledger.facts import BookingFact, Line
     from booking_credits.ledger.grants import Grant
@@ -150,21 +150,21 @@ class _Walk:
         self.record.require_grants(line.starts_at)
         policy = timeline.policy_at(line.starts_at)
         order = policy.grant_order
+        kept = self._kept.of(key)
         paid = coverage_of(
             line,
             policy,
             timeline,
             lambda unit: self._order.grants_in(unit, order),
             lambda grant, need: self._draw(grant, need, standing),
-            self._kept.of(key) or UNPAID,
+            kept or UNPAID,
         )
-        self._keep(standing, self._position, paid)
+        self._keep(standing, self._position, paid, kept)
 
-    def _keep(self, standing: StandingLine, rank: Rank, paid: Paid) -> None:
+    def _keep(self, standing: StandingLine, rank: Rank, paid: Paid, kept: Coverage | None) -> None:
         """Keep how a line is paid, and say what the present makes of it."""
         for take in paid[1].takes:
             self.touched.add(take.grant_id)
-        kept = self._kept.of(standing.key)
         closed = None if kept is None else kept.takes
         timeline, present = self.change.timeline, self.change.present
         self.after[standing.key] = charge_at(standing, rank, paid, timeline, present, closed)
@@ -184,7 +184,8 @@ class _Walk:
         if charge is not None:
             alike = (charge.rank, charge.line) == (rank, standing.line)
             if alike and self.change.timeline is self.record.timeline:
-                self._keep(standing, rank, (charge.eligible, charge.coverage))
+                paid = charge.eligible, charge.coverage
+                self._keep(standing, rank, paid, self._kept.of(key))
                 return
             self._give_back(charge)
         heappush(self._queue, (rank, key))
