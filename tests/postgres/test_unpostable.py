@@ -5,6 +5,7 @@ from functools import partial
 
 from booking_credits.inbox.reading import read_fact
 from booking_credits.ledger.entries import GrantRecord
+from booking_credits.ledger.facts import Fact
 from booking_credits.ledger.outcomes import Outcome
 from booking_credits.outbox.rendering import render
 from booking_credits.postgres.pool import open_pool
@@ -14,7 +15,7 @@ from builders import a_book, a_booking, a_grant, a_line
 from postgres.arrivals import arrival
 
 UNHEARD_OF = a_booking("unheard-of", a_line(), occurred="2026-02-01 11:00")
-FACTS = [
+FACTS: list[Fact] = [
     a_grant("gift", 100, granted="2026-02-01 09:00"),
     a_booking("before", a_line(), occurred="2026-02-01 10:00"),
     UNHEARD_OF,

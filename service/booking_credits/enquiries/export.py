@@ -143,7 +143,7 @@ def _line(
         "location": line.location,
         "period_start": period[1],
         "cost_type": _cost_type(charge),
-        "credits": quantities_json(taken, record.book),
+        "credits": quantities_json(taken.items(), record.book),
         "cash_minor": cash,
         "currency": currency,
         "channel": None if overage in ("none", "not_eligible") else channel,
@@ -214,10 +214,10 @@ class _Totals:
                 "account_id": period[0],
                 "period_start": period[1],
                 "unit": unit,
-                "used": quantities_json({unit: steps}, self.book)[unit],
+                "used": quantities_json([(unit, steps)], self.book)[unit],
                 "issued": UNLIMITED
                 if (period, unit) in self.unlimited
-                else quantities_json({unit: self.issued[period][unit]}, self.book)[unit],
+                else quantities_json([(unit, self.issued[period][unit])], self.book)[unit],
             }
             for period, by_unit in sorted(self.used.items())
             for unit, steps in sorted(by_unit.items())

@@ -208,7 +208,7 @@ def _balances(outcome: Outcome) -> Iterable[Json]:
                 }
                 if steps["before"] != steps["after"]:
                     texts = {
-                        name: quantities_json({content.unit: count}, book)[content.unit]
+                        name: quantities_json([(content.unit, count)], book)[content.unit]
                         for name, count in steps.items()
                     }
                     yield {"unit": content.unit, "bucket": bucket, **texts}

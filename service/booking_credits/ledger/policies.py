@@ -100,10 +100,6 @@ class PolicyBook:
     locations: dict[str, str]
     default: DefaultTerms
 
-    def __hash__(self) -> int:
-        """Tell books apart by their units, which is enough for the few that there are."""
-        return hash((*self.units,))
-
     def units_in_order(self, policy: Policy, costs: tuple[tuple[str, int], ...]) -> list[str]:
         """List the units with a positive cost, in the order in which they pay."""
         positive = [unit for unit, cost in costs if cost > 0]

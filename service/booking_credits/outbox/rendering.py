@@ -23,7 +23,7 @@ from booking_credits.ledger.announcements import (
     StatedUnit,
 )
 from booking_credits.ledger.buckets import BUCKETS
-from booking_credits.ledger.charges import WHOLE, cash_for, needed
+from booking_credits.ledger.charges import cash_for, needed
 from booking_credits.posting.post import Rendered
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from booking_credits.ledger.announcements import Announcement, DecidedLine, Obligation
     from booking_credits.ledger.buckets import Buckets
-    from booking_credits.ledger.charges import Charge, Fraction, Take
+    from booking_credits.ledger.charges import Charge, Take
     from booking_credits.ledger.entries import Entry, GrantRecord
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.outcomes import Outcome
@@ -212,16 +212,8 @@ def _short_line(decided: DecidedLine, book: PolicyBook) -> Json:
 
 def _missing(charge: Charge, book: PolicyBook) -> dict[str, str]:
     """Write what is uncovered of a charge, in each unit that it has a cost in."""
-    return _costs(charge.line.costs, charge.coverage.uncovered, book)
-
-
-# Of how much there is to pay, and of what is left, few are unlike all others.
-@lru_cache(maxsize=16_384)
-def _costs(
-    costs: tuple[tuple[str, int], ...], fraction: Fraction, book: PolicyBook
-) -> dict[str, str]:
-    """Write what a fraction of a line's costs comes to; whoever reads it must not change it."""
-    return quantities_json({unit: needed(cost, fraction) for unit, cost in costs}, book)
+    fraction = charge.coverage.uncovered
+    return quantities_json([(u, needed(cost, fraction)) for u, cost in charge.line.costs], book)
 
 
 # What a balance is after one event it is before the next.
@@ -240,7 +232,7 @@ def line_json(decided: DecidedLine, grant_of: Callable[[str], Grant], book: Poli
         "line": charge.line.line_no,
         "status": _line_status(decided),
         "state": "drawn" if charge.drawn else "held",
-        "costs": _costs(charge.line.costs, WHOLE, book),
+        "costs": quantities_json(charge.line.costs, book),
         "takes": [
             _take(take, grant_of(take.grant_id).unit, book) for take in charge.coverage.takes
         ],
@@ -252,9 +244,10 @@ def line_json(decided: DecidedLine, grant_of: Callable[[str], Grant], book: Poli
     }
 
 
-def quantities_json(steps: Mapping[str, int], book: PolicyBook) -> dict[str, str]:
-    """Write steps by unit as decimals."""
-    return {unit: decimal_text(count, book.units[unit].scale) for unit, count in steps.items()}
+def quantities_json(steps: Iterable[tuple[str, int]], book: PolicyBook) -> dict[str, str]:
+    """Write pairs of unit and steps as decimals by unit."""
+    units = book.units
+    return {unit: decimal_text(count, units[unit].scale) for unit, count in steps}
 
 
 def _take(take: Take, unit: str, book: PolicyBook) -> Json:
