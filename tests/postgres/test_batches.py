@@ -24,6 +24,7 @@ from booking_credits.ledger.settlement import settle
 from booking_credits.outbox.rendering import render
 from booking_credits.postgres.kept_records import VALUES_KEPT
 from booking_credits.postgres.pool import open_pool
+from booking_credits.posting import appending, part
 from booking_credits.posting.batch import Arrival, Batch
 from booking_credits.posting.post import Poster
 from builders import (
@@ -50,7 +51,8 @@ Settled: TypeAlias = tuple[Arrival, Outcome, list[tuple[object, ...]]]
 class Cut(NamedTuple):
     """A history, which of its facts come again, and how it is posted.
 
-    `turns` say which of three workers posts each batch; each keeps so many values.
+    `turns` say which of three workers posts each batch; each keeps so many values, and gives the
+    database what it has settled after so many facts.
     """
 
     book: PolicyBook
@@ -60,6 +62,7 @@ class Cut(NamedTuple):
     page_size: int
     turns: list[int] = [0]  # noqa: RUF012 - never changed
     values_kept: int = 0
+    appended_at_once: int = 200
 
 
 @st.composite
@@ -70,7 +73,8 @@ def cuts(draw: st.DrawFn) -> Cut:
     sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=40))
     turns = draw(st.lists(st.integers(0, 2), min_size=1, max_size=10))
     kept = draw(st.sampled_from([0, 25, VALUES_KEPT]))
-    return Cut(book, facts, again, sizes, draw(st.integers(1, 3)), turns, kept)
+    at_once = draw(st.sampled_from([1, 3, 200]))
+    return Cut(book, facts, again, sizes, draw(st.integers(1, 3)), turns, kept, at_once)
 
 
 @pytest.mark.timeout(600)
@@ -157,8 +161,28 @@ async def test_what_closed_lines_gave_back_stays_given_back(database: str) -> No
     await _check(database, Cut(a_book(policy="packs"), facts, [], [1, 2], 3))
 
 
+async def test_a_statement_counts_once_what_was_appended_before_it(database: str) -> None:
+    """In the same batch, when the database has the entries already and the account not yet."""
+    facts: list[Fact] = [
+        a_grant("pack", 20, granted="2026-01-01 00:00"),
+        a_booking("first", a_line(starts="2026-03-10 10:00", costs={"coin": 6})),
+        time_passed("2026-03-10 11:00"),
+        a_closing("2026-04-01 00:00"),
+    ]
+    await _check(database, Cut(a_book(policy="packs"), facts, [], [1, 3], 3, appended_at_once=1))
+
+
 async def _check(database: str, cut: Cut) -> None:
-    book, facts, again, sizes, page_size, turns, values_kept = cut
+    with pytest.MonkeyPatch.context() as patch:
+        at_once = cut.appended_at_once
+        patch.setattr(appending, "_FACTS_AT_ONCE", at_once)
+        patch.setattr(appending, "_FACTS_IN_A_TURN", min(at_once, appending._FACTS_IN_A_TURN))
+        patch.setattr(part, "_RENDERED_AT_ONCE", min(at_once, part._RENDERED_AT_ONCE))
+        await _check_rows(database, cut)
+
+
+async def _check_rows(database: str, cut: Cut) -> None:
+    book, facts, again, sizes, page_size, turns, values_kept, _ = cut
     account_id = f"account-{next(ACCOUNTS)}"
     arrivals = [arrival(named_after(as_published(fact), account_id), account_id) for fact in facts]
     arrivals += [arrivals[index] for index in again]

@@ -216,8 +216,8 @@ cross join lateral (
 -- name: flows_around
 -- What moved between buckets, summed up: since an instant and late for before it. What expires at
 -- an instant does so in the moment before; what took effect just then by a fact that occurred
--- earlier is late. $1 account, $2 since, $3 the period's end, $4 the fact
--- that closed the one before, if known.
+-- earlier is late. What a batch has added is left out: it adds to the account's row last of all.
+-- $1 account, $2 since, $3 the period's end, $4 the fact that closed the one before, if known.
 select w.ordinality - 1 as question, g.unit, f.source_bucket, f.target_bucket, f.part,
     sum(f.quantity)::bigint as quantity
 from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[])
@@ -239,7 +239,8 @@ cross join lateral (
                 and e.booking_id is null then interval '1 microsecond'
             else interval '0' end as at
     ) as s
-    where e.account_id = w.account_id and e.effective_at >= coalesce(w.since, '-infinity')
+    where e.account_id = w.account_id and e.entry_no <= a.entry_no
+        and e.effective_at >= coalesce(w.since, '-infinity')
         and s.at >= coalesce(w.since, '-infinity')
         and (e.effective_at is distinct from w.since or exists (
             select from facts as x
@@ -249,7 +250,7 @@ cross join lateral (
     union all
     select e.grant_id, e.source_bucket, e.target_bucket, e.quantity, 'late' as part
     from entries as e
-    where e.account_id = w.account_id and e.entry_no > coalesce((
+    where e.account_id = w.account_id and e.entry_no <= a.entry_no and e.entry_no > coalesce((
         select p.entry_no from entries as p
         where p.account_id = w.account_id and p.fact_no <= closed.fact_no
         order by p.entry_no desc limit 1
@@ -278,7 +279,8 @@ from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[])
 with ordinality as w (account_id, since, ends_at, closed_fact)
 join accounts as a on a.account_id = w.account_id
 join announcements as n on n.account_id = w.account_id and n.sequence > a.last_period_closed
-    and n.type = 'overage-detected' and n.payload ->> 'currency' is not null
+    and n.sequence <= a.sequence and n.type = 'overage-detected'
+    and n.payload ->> 'currency' is not null
 where w.since is not null and w.closed_fact is null and exists (
     select from closed_lines as k
     where k.account_id = w.account_id and k.booking_id = n.payload ->> 'booking_id'
