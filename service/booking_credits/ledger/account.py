@@ -279,7 +279,7 @@ class AccountRecord:
         high = self._wanting_reach(grant, above, better_ids)
         first: Charge | None = None
         last = high
-        for ranked in self._asking(grant, better_ids):
+        for ranked in self._asking(grant, above, better_ids):
             found = self._first_in(ranked, grant, (above, last), skip, wants)
             if found is not None:
                 first, last = found, found.rank
@@ -288,13 +288,15 @@ class AccountRecord:
         return first
 
     def _asking(
-        self, grant: Grant, better_ids: frozenset[str]
+        self, grant: Grant, above: Rank, better_ids: frozenset[str]
     ) -> Iterator[list[tuple[Rank, LineKey]]]:
-        """Yield the lists of those who may want more of a grant, each in rank."""
-        yield self._short
+        """Yield the lists of those above a rank who may want more of a grant, each in rank."""
+        if self._short and self._short[-1][0] > above:
+            yield self._short
         for grant_id, ranked in self._takers.items():
             if (
                 ranked
+                and ranked[-1][0] > above
                 and grant_id not in better_ids
                 and self.grants[grant_id].grant.overlaps(grant)
             ):

@@ -149,13 +149,12 @@ class _Walk:
         line, timeline = standing.line, self.change.timeline
         self.record.require_grants(line.starts_at)
         policy = timeline.policy_at(line.starts_at)
-        order = policy.grant_order
         kept = self._kept.of(key)
         paid = coverage_of(
             line,
             policy,
             timeline,
-            lambda unit: self._order.grants_in(unit, order),
+            lambda unit: self._order.grants_in(unit, policy.grant_order),
             lambda grant, need: self._draw(grant, need, standing),
             kept or UNPAID,
         )
@@ -260,10 +259,13 @@ class _Walk:
             return 0
         if grant.quantity is None:
             return need
-        while self._spare(grant) < need:
+        while (spare := self._spare(grant)) < need:
             if not self._displace_last(grant.grant_id, self._position):
                 break
-        taken = max(0, min(self._allowance(grant, standing), need))
+        offer = self._allowance(grant, standing) if grant.is_limited else spare
+        if offer <= 0:
+            return 0
+        taken = min(offer, need)
         self._take(grant, taken, standing.line)
         return taken
 
