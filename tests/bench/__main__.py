@@ -90,7 +90,7 @@ def _show(results: Results, screen: Console) -> None:
     measured = Table("measurement", "round", "events", "seconds", "events/s", "published", "MB")
     for column in measured.columns[1:]:
         column.justify = "right"
-    for name in ("worker", "tutorial", "hot", "history"):
+    for name in ("workers", "tutorial", "single", "hot", "history"):
         for number, m in enumerate(getattr(results, name), 1):
             numbers = (m.events, round(m.seconds, 2), round(m.events_per_second), m.published)
             cells = [f"{n:,}" for n in (number, *numbers, round(m.rss_mb))]
@@ -117,14 +117,15 @@ def _is_met(value: float, how: str, bar: float) -> bool:
 def _plot(results: Results, folder: Path) -> None:
     """Plot the last round."""
     measurements = {
-        "worker": results.worker[-1],
+        "two workers": results.workers[-1],
+        "one worker": results.single[-1],
         "hot account": results.hot[-1],
         "with history": results.history[-1],
     }
     rates = {name: m.events_per_second for name, m in measurements.items()}
     rates["tutorial"] = results.tutorial[-1].events_per_second
     rates |= {"ceiling": results.ceiling[-1], "rows alone": results.rows[-1]}
-    plot_rates(folder, rates, "worker")
+    plot_rates(folder, rates, "two workers")
     plot_read_back(folder, measurements)
     plot_memory(folder, measurements)
     figures = results.figures()

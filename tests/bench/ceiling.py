@@ -17,7 +17,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, Final, TypeAlias
 
-from bench.measure import OWNERS, Progress, open_readback, require_running, running
+from bench.measure import Progress, open_readback, require_running, running
 from bench.preload import PARTITIONS, partition_of
 from bench.trial import Connection, Trial, connect
 from booking_credits.postgres.sql import load_queries
@@ -66,13 +66,12 @@ class Precomputed:
         return sum(len(getattr(batch, rows)) for share in self.shares for batch in share)
 
 
-async def precompute(trial: Trial) -> Precomputed:
-    """Read what a finished database holds, but for the first fact of each account."""
+async def precompute(trial: Trial, workers: int) -> Precomputed:
+    """Read what workers left in a database, but for the first fact of each account."""
     columns: dict[str, list[str]] = {}
     by_account: dict[str, list[Row]] = defaultdict(list)
+    shares: list[dict[datetime, Batch]] = [defaultdict(Batch) for _ in range(workers)]
     async with connect(trial.dsn) as connection:
-        workers = int(await connection.fetchval(OWNERS))
-        shares: list[dict[datetime, Batch]] = [defaultdict(Batch) for _ in range(workers)]
 
         def batch_of(account_id: str, at: datetime) -> Batch:
             """Find what a worker posted at a time; a worker has a range of partitions."""

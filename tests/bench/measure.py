@@ -41,7 +41,7 @@ FACTS: Final = "select coalesce(sum(fact_no), 0)::bigint from accounts"
 _ANNOUNCEMENTS: Final = "select count(*) from announcements"
 _FETCHED: Final = "select min(recorded_at) from facts where recorded_at >= $1"
 _LETTERS: Final = "select count(*) from dead_letters"
-OWNERS: Final = "select count(distinct owner) from positions"
+_OWNERS: Final = "select count(distinct owner) from positions"
 _QUEUED: Final = "select exists (select from outbox)"
 
 
@@ -105,9 +105,11 @@ def _published(message: Message) -> Published:
     return Published(message.topic(), headers["ce_id"], message.value())  # type: ignore[arg-type]
 
 
-async def measure_worker(trial: Trial, events: Sequence[Event], progress: Progress) -> Measurement:
+async def measure_workers(
+    trial: Trial, events: Sequence[Event], progress: Progress, workers: int = WORKERS
+) -> Measurement:
     """Measure the service on events that come all at once, started as its users start it."""
-    return await measure(trial, [trial.command(*SERVE)] * WORKERS, events, progress)
+    return await measure(trial, [trial.command(*SERVE)] * workers, events, progress)
 
 
 async def measure(
@@ -248,7 +250,7 @@ async def start_workers(
 
 async def await_taken(connection: Connection, workers: Sequence[Supervised]) -> None:
     """Wait until each worker has taken partitions, which it does just before it reads them."""
-    while await connection.fetchval(OWNERS) < len(workers):
+    while await connection.fetchval(_OWNERS) < len(workers):
         require_running(workers)
         await asyncio.sleep(_POLL_SECONDS)
 

@@ -14,7 +14,7 @@ from bench import history, hot, mix
 from bench.ceiling import measure_ceiling, measure_rows, precompute
 from bench.closing import Closed, make_accounts, measure_closing
 from bench.latency import Latencies, measure_latency
-from bench.measure import Measurement, MeasurementError, measure, measure_worker
+from bench.measure import WORKERS, Measurement, MeasurementError, measure, measure_workers
 from bench.measure import Progress as ToldProgress
 from bench.mix import Event
 from bench.trial import Servers, Trial, open_trial
@@ -49,10 +49,14 @@ QUICK: Final = Scale(1, 10_000, 600, 3_000, 50_000, 5, 500, None)
 
 @dataclass
 class Results:
-    """What was measured, a value for each round."""
+    """What was measured, a value for each round.
 
-    worker: list[Measurement] = field(default_factory=list)
+    An account is one worker's: `hot` is one account on one worker, `single` the mix on one.
+    """
+
+    workers: list[Measurement] = field(default_factory=list)
     tutorial: list[Measurement] = field(default_factory=list)
+    single: list[Measurement] = field(default_factory=list)
     hot: list[Measurement] = field(default_factory=list)
     history: list[Measurement] = field(default_factory=list)
     ceiling: list[float] = field(default_factory=list)
@@ -63,15 +67,16 @@ class Results:
 
     def figures(self) -> dict[str, float]:
         """Sum up: medians of the rounds, and of the ratios within each round."""
-        ours = _rates(self.worker)
+        ours = _rates(self.workers)
         tutorial = _rates(self.tutorial)
-        measurements = (*self.worker, *self.hot, *self.history)
+        measurements = (*self.workers, *self.single, *self.hot, *self.history)
         return {
             "events_per_second": round(median(ours)),
             "tutorial_ratio": _ratio(ours, tutorial),
             "ceiling_ratio": _ratio(ours, self.ceiling),
             "rows_ratio": _ratio(ours, self.rows),
-            "hot_ratio": _ratio(_rates(self.hot), ours),
+            "hot_ratio": _ratio(_rates(self.hot), _rates(self.single)),
+            "hot_of_all_ratio": _ratio(_rates(self.hot), ours),
             "history_ratio": _ratio(_rates(self.history), ours),
             "p50_ms": round(self.latencies.quantile_ms(0.5), 1),
             "p99_ms": round(self.latencies.quantile_ms(0.99), 1),
@@ -128,9 +133,9 @@ class Run:
     async def _measure_round(self, *, is_last: bool) -> None:
         results = self.results
         async with self._trial("worker") as trial:
-            results.worker.append(await self._worker("worker", trial, self._mix))
-            await self._verify("worker", trial)
-            precomputed = await precompute(trial)
+            results.workers.append(await self._workers("two workers", trial, self._mix))
+            await self._verify("two workers", trial)
+            precomputed = await precompute(trial, WORKERS)
         async with self._trial("ceiling") as trial:
             with self._shown("ceiling") as progress:
                 results.ceiling.append(await measure_ceiling(trial, precomputed, progress))
@@ -140,18 +145,23 @@ class Run:
         self._tell("rows alone", results.rows[-1])
         async with self._trial("tutorial") as trial:
             results.tutorial.append(await self._tutorial(trial))
+        async with self._trial("single") as trial:
+            events = self._mix[: self._scale.hot_events]
+            results.single.append(await self._workers("one worker", trial, events, 1))
         async with self._trial("hot") as trial:
-            results.hot.append(await self._worker("hot account", trial, self._hot))
+            results.hot.append(await self._workers("hot account", trial, self._hot, 1))
             await self._verify("hot account", trial)
         async with self._trial("history", "history") as trial:
-            results.history.append(await self._worker("with history", trial, self._mix))
+            results.history.append(await self._workers("with history", trial, self._mix))
             # To rebuild a long history takes long: some of its accounts, in the last round.
             if is_last:
                 await self._verify("with history", trial, self._scale.rebuilt_accounts)
 
-    async def _worker(self, name: str, trial: Trial, events: Sequence[Event]) -> Measurement:
+    async def _workers(
+        self, name: str, trial: Trial, events: Sequence[Event], workers: int = WORKERS
+    ) -> Measurement:
         with self._shown(name) as progress:
-            measurement = await measure_worker(trial, events, progress)
+            measurement = await measure_workers(trial, events, progress, workers)
         self._tell(name, measurement.events_per_second)
         return measurement
 
@@ -181,7 +191,7 @@ class Run:
         return measurement
 
     async def _measure_latency(self) -> None:
-        per_second = _LATENCY_SHARE * median(_rates(self.results.worker))
+        per_second = _LATENCY_SHARE * median(_rates(self.results.workers))
         events = self._mix[: int(self._scale.latency_seconds * per_second)]
         async with self._trial("latency") as trial:
             with self._shown(f"latency at {per_second:,.0f} events a second") as progress:
@@ -189,7 +199,7 @@ class Run:
             await self._verify("latency", trial)
 
     async def _measure_closing(self) -> None:
-        per_second = _LATENCY_SHARE * median(_rates(self.results.worker))
+        per_second = _LATENCY_SHARE * median(_rates(self.results.workers))
         async with self._trial("closing", "closing") as trial:
             with self._shown(f"closing at {per_second:,.0f} events a second") as progress:
                 self.results.closed = await measure_closing(
