@@ -29,7 +29,7 @@ from builders import post as settle_all
 from enquiries.asking import ask, ask_json
 from ledger.histories import books, histories
 from postgres.arrivals import a_poster, arrival, as_published, post, record_of
-from postgres.test_batches import named_after
+from postgres.rows import named_after
 
 ACCOUNTS: Iterator[int] = count(1)
 

@@ -1,14 +1,16 @@
 """Arrivals: facts with the events that would have told them, and how they are posted."""
 
 import json
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
 from typing import Any, TypeAlias
+
+import pytest
 
 from booking_credits.clock.clock import close, tick
 from booking_credits.inbox.reading import read_fact, read_record
@@ -35,6 +37,7 @@ from booking_credits.ledger.policies import PolicyBook
 from booking_credits.outbox.rendering import render
 from booking_credits.postgres.kept_records import VALUES_KEPT
 from booking_credits.postgres.pool import open_pool
+from booking_credits.posting import appending, part
 from booking_credits.posting.batch import Arrival, Batch, Origin
 from booking_credits.posting.post import Poster
 from booking_credits_contracts import write_headers
@@ -96,6 +99,16 @@ async def a_poster(
         yield Poster(pool, book, read_fact=read, render=render, values_kept=values_kept)
     finally:
         await pool.close()
+
+
+@contextmanager
+def appending_after(facts: int) -> Iterator[None]:
+    """Give the database what was settled after so many facts, which usually are many more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(appending, "_FACTS_AT_ONCE", facts)
+        patch.setattr(appending, "_FACTS_IN_A_TURN", min(facts, appending._FACTS_IN_A_TURN))
+        patch.setattr(part, "_RENDERED_AT_ONCE", min(facts, part._RENDERED_AT_ONCE))
+        yield
 
 
 async def post(dsn: str, facts: Iterable[Fact], account_id: str = ACCOUNT) -> None:

@@ -56,8 +56,3 @@ class KeptRecords:
         """Keep an account's record no more."""
         _, values = self._records.pop(account_id, (None, 0))
         self._values -= values
-
-    def clear(self) -> None:
-        """Keep nothing."""
-        self._records.clear()
-        self._values = 0

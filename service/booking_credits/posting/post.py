@@ -91,13 +91,9 @@ class Poster:
         """
         self.batches += 1
         used: dict[str, AccountRecord] = {}
-        try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                posted = await self._post(connection, batch, self._kept, used)
-        except BaseException:
-            # Nobody knows what is on record where the answer to a commit was lost.
-            self._kept.clear()
-            raise
+        async with self._pool.acquire() as connection, connection.transaction():
+            posted = await self._post(connection, batch, self._kept, used)
+        # What a failed posting used is kept no more: nobody knows what has become of it.
         self._kept.keep(used.values())
         return posted
 
