@@ -1,6 +1,8 @@
 """Bounds: what a posting reads grows with what changes, not with the lines that are open."""
 
 import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -12,7 +14,7 @@ from booking_credits.app import reader_by
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.facts import BookingRevised, Fact
 from booking_credits.outbox.rendering import render
-from booking_credits.postgres.pool import open_pool
+from booking_credits.postgres.pool import Pool, open_pool
 from booking_credits.postgres.sql import load_queries
 from booking_credits.posting.batch import Batch
 from booking_credits.posting.post import Poster
@@ -34,6 +36,13 @@ from postgres.arrivals import a_poster, arrival
 LINES_IN_BOOKING = 10
 BOOKINGS_IN_BATCH = 250
 COST = 100
+
+MANY_FACTS = """
+    insert into facts
+    select account_id, n, 'booking/' || n, type, source, event_id || n, occurred_at, recorded_at,
+        payload, payload_hash, answer
+    from facts cross join generate_series(2, 20001) as n where account_id = 'company-0'
+"""
 
 ACTS: dict[str, Fact] = {
     "a booking that finds nothing left": a_booking(
@@ -93,21 +102,45 @@ async def test_rows_read_do_not_grow_with_closed_lines(database: str) -> None:
 
 
 async def test_facts_are_found_by_their_subject(database: str) -> None:
-    """Each by itself, though in a table as small as this one all could be read for many."""
-    pool = await open_pool(database, application_name="test", max_size=1, role=None, by_index=True)
-    try:
+    """Each by itself, also by who last counted a single fact of each account."""
+    async with open_by_index(database) as pool:
         poster = Poster(pool, a_book(), read_fact=reader_by(a_book()), render=render)
         accounts = [f"company-{number}" for number in range(1_000)]
         await poster.post(Batch(tuple(arrival(an_account(), account) for account in accounts)))
-        async with pool.acquire() as connection:
-            await connection.execute("vacuum analyze facts")
-            asked = f"explain {load_queries('ledger.sql')['facts_of_subjects']}"
-            plan = await connection.fetch(asked, accounts, ["account"] * len(accounts))
+        await pool.execute("vacuum analyze facts")
+        await pool.execute(MANY_FACTS)
+        subjects = ["account"] * len(accounts)
+        conditions = await conditions_of(
+            pool, "ledger.sql", "facts_of_subjects", accounts, subjects
+        )
+
+    assert ["((account_id = w.account_id) AND (subject = w.subject))"] == conditions
+
+
+async def test_what_was_published_is_found_by_its_key(database: str) -> None:
+    """In an outbox that was last looked at when it was empty, as it mostly is."""
+    async with open_by_index(database) as pool:
+        await pool.execute("vacuum analyze outbox")
+        conditions = await conditions_of(pool, "outbox.sql", "remove_published", [1], [1])
+
+    assert "((shard = w.shard) AND (id = w.id))" in conditions
+
+
+@asynccontextmanager
+async def open_by_index(dsn: str) -> AsyncIterator[Pool]:
+    """Open a pool of one session that plans as a worker's do."""
+    pool = await open_pool(dsn, application_name="test", max_size=1, role=None, by_index=True)
+    try:
+        yield pool
     finally:
         await pool.close()
 
-    conditions = findall(r"Cond: .*", "\n".join(row[0] for row in plan))
-    assert ["Cond: ((account_id = w.account_id) AND (subject = w.subject))"] == conditions
+
+async def conditions_of(pool: Pool, file: str, query: str, *arguments: object) -> list[str]:
+    """Return by what the plan looks rows up that a query comes to be run by, whatever is asked."""
+    await pool.execute("set plan_cache_mode to force_generic_plan")
+    plan = await pool.fetch(f"explain {load_queries(file)[query]}", *arguments)
+    return findall(r"Cond: (.*)", "\n".join(row[0] for row in plan))
 
 
 async def test_a_posting_leaves_nothing_to_the_collector(database: str) -> None:

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from booking_credits.postgres.pool import BY_INDEX, WORKER_ROLE, missed_after
+from booking_credits.postgres.pool import (
+    BY_INDEX,
+    PLANS_LAST_SECONDS,
+    WORKER_ROLE,
+    missed_after,
+)
 from booking_credits.postgres.sql import load_queries
 
 if TYPE_CHECKING:
@@ -75,7 +80,10 @@ class OutboxQueue:
         """
         await self.close()
         self._session = await asyncpg.connect(
-            self._dsn, server_settings=self._settings, command_timeout=_COMMAND_TIMEOUT_SECONDS
+            self._dsn,
+            server_settings=self._settings,
+            command_timeout=_COMMAND_TIMEOUT_SECONDS,
+            max_cached_statement_lifetime=PLANS_LAST_SECONDS,
         )
         await self._session.add_listener(_CHANNEL, lambda *_: wake())
 

@@ -24,6 +24,8 @@ BY_INDEX: Final = {
     "enable_mergejoin": "off",
     "jit": "off",
 }
+# After which a statement is planned anew, by how large the tables are by then.
+PLANS_LAST_SECONDS: Final = 10
 _FORM = "postgresql://user:password@host:port/database?sslmode=mode"
 
 
@@ -77,6 +79,7 @@ async def open_pool(  # noqa: PLR0913 - each named at the call
         max_size=max_size,
         command_timeout=command_timeout_seconds,
         server_settings=settings,
+        max_cached_statement_lifetime=PLANS_LAST_SECONDS,
         reset=_leave_as_it_is,
     )
 

@@ -193,9 +193,11 @@ from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::te
 with ordinality as w (account_id, grant_id, from_at, to_at, above, better)
 cross join lateral (
     (
+        -- By the rank: the sum keeps it from being looked up by the start.
         select account_id, booking_id, rank from charges
         where account_id = w.account_id and short and rank > w.above
-            and starts_at >= w.from_at and (w.to_at is null or starts_at < w.to_at)
+            and starts_at + interval '0' >= w.from_at
+            and (w.to_at is null or starts_at + interval '0' < w.to_at)
         order by rank limit $7
     )
     union
@@ -239,7 +241,8 @@ cross join lateral (
                 and e.booking_id is null then interval '1 microsecond'
             else interval '0' end as at
     ) as s
-    where e.account_id = w.account_id and e.entry_no <= a.entry_no
+    -- By the time: the sum keeps it from being looked up by the number.
+    where e.account_id = w.account_id and e.entry_no + 0 <= a.entry_no
         and e.effective_at >= coalesce(w.since, '-infinity')
         and s.at >= coalesce(w.since, '-infinity')
         and (e.effective_at is distinct from w.since or exists (

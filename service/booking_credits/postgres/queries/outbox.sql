@@ -36,10 +36,15 @@ order by page.id;
 
 -- name: remove_published
 -- Forget what was published of shards that this session still leads. $1 shard, $2 id.
-delete from outbox as o
-using unnest($1::smallint[], $2::bigint[]) as w (shard, id)
-where o.shard = w.shard and o.id = w.id
-    and o.shard in (
+delete from outbox
+where ctid = any(array(
+    -- Each by its key, also while the table is said to be empty, as it often is.
+    select found.ctid
+    from unnest($1::smallint[], $2::bigint[]) as w (shard, id)
+    cross join lateral (
+        select o.ctid from outbox as o where o.shard = w.shard and o.id = w.id offset 0
+    ) as found
+    where w.shard in (
         select objid::bigint from pg_locks
         where locktype = 'advisory' and granted and pid = pg_backend_pid()
             and database = (select oid from pg_database where datname = current_database())
@@ -47,4 +52,5 @@ where o.shard = w.shard and o.id = w.id
             and classid::bigint
             = hashtext('outbox of ' || current_schema())::bigint & x'ffffffff'::bigint
     )
-returning o.id;
+))
+returning id;
