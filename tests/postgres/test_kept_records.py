@@ -46,7 +46,7 @@ def test_the_records_used_last_are_kept() -> None:
     """As many values as there is room for; an account of very many is not kept at all."""
     kept = KeptRecords(1_500)
     records = [a_record(name, values=700) for name in ("acme", "bolt", "crow")]
-    kept.keep([*records, a_record("huge", values=1_001)])
+    kept.keep([*records, a_record("huge", values=10_001)])
     found = [kept.take(name, Numbers()) for name in ("acme", "bolt", "crow", "huge")]
 
     assert [None, *records[1:], None] == found

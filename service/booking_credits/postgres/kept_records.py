@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from booking_credits.ledger.account import AccountRecord
     from booking_credits.ledger.outcomes import Numbers
 
-# About 3 KB each.
-VALUES_KEPT = 16_000
+# Up to 3 KB each.
+VALUES_KEPT = 40_000
 # What is kept of an account is gone through now and then.
-_VALUES_OF_ACCOUNT = 1_000
+_VALUES_OF_ACCOUNT = 10_000
 
 
 class KeptRecords:
