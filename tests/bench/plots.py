@@ -61,7 +61,9 @@ def plot_closing(folder: Path, course: Sequence[tuple[float, float]], seconds: f
     figure, axes = _sheet("While all periods close", "seconds since the first was closed")
     sent, milliseconds = zip(*course, strict=True)
     axes.axvspan(0, seconds, color=_GREY, alpha=0.3, linewidth=0, label="periods are closed")
-    axes.scatter(sent, milliseconds, s=2, color=_BLUE, linewidths=0, label="an event")
+    # As an image within the SVG, which would have an element for each event otherwise.
+    dots = axes.scatter(sent, milliseconds, s=2, color=_BLUE, linewidths=0, label="an event")
+    dots.set_rasterized(True)
     axes.set_ylabel("milliseconds")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
