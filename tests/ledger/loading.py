@@ -10,7 +10,7 @@ from typing import Any
 
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
-from booking_credits.ledger.charges import LAST_RANK, Charge, LineKey
+from booking_credits.ledger.charges import FIRST_RANK, LAST_RANK, Charge, LineKey
 from booking_credits.ledger.entries import GrantRecord
 from booking_credits.ledger.facts import GRANT_FACTS, BookingRevised, BookingStarted, Fact
 from booking_credits.ledger.grants import OPEN_END, ids_of
@@ -42,6 +42,7 @@ class Loader:
         self.store = store
         self.chunk = chunk
         self.charges_loaded = 0
+        self.asked: list[Need] = []
         self.record = AccountRecord(store.account_id, store.book, whole=False)
         self.record.numbers, self.record.present = store.numbers, store.present
         self.record.balances = dict(store.balances)
@@ -50,6 +51,9 @@ class Loader:
             self.record.put_facts(subject, store.facts_of(subject))
         self.record.put_facts(ACCOUNT_SUBJECT, store.facts_of(ACCOUNT_SUBJECT))
         self.record.closed_through = store.closed_through
+        short = [charge for charge in store.charges.values() if charge.short]
+        self.record.reach.last_short = max((c.rank for c in short), default=FIRST_RANK)
+        self.record.reach.short_through = max((c.line.starts_at for c in short), default=None)
         self._bookings: set[str] = set()
 
     def post(self, fact: Fact) -> Outcome | None:
@@ -89,6 +93,7 @@ class Loader:
             FactsOf: self._load_facts,
             Everything: self._load_everything,
         }
+        self.asked.append(need)
         loads[type(need)](need)
 
     def _load_facts(self, need: FactsOf) -> None:
@@ -218,6 +223,9 @@ class Loader:
         known = self.record.grants.keys() | self.record.gone.keys()
         missing = [i for i in grant_ids if i in self.store.grants and i not in known]
         self.record.put_grants(self.store.grants[i] for i in missing)
+        for grant_id in missing:
+            takers = (charge.rank for charge in self.store.takers(grant_id))
+            self.record.reach.last_taken[grant_id] = max(takers, default=FIRST_RANK)
 
 
 def _end(record: GrantRecord) -> tuple[datetime, str]:

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import pytest
+
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.announcements import CoverageDecided
 from booking_credits.ledger.charges import Take
 from booking_credits.ledger.facts import Fact
+from booking_credits.ledger.needs import WantingAbove
 from builders import (
     a_booking,
     a_cancellation,
@@ -13,6 +16,7 @@ from builders import (
     a_line,
     a_record,
     a_renewal,
+    an_account,
     an_allotment,
     post,
     time_passed,
@@ -73,6 +77,21 @@ def test_credits_of_a_later_unit_wake_no_line_that_an_earlier_one_pays() -> None
     loader = Loader(store, chunk=2)
     loader.post(a_cancellation("lunch"))
     assert 1 == loader.charges_loaded
+
+
+@pytest.mark.parametrize("policy", ["coins", "tenant"])
+def test_who_was_short_before_a_grant_begins_is_not_asked_for(policy: str) -> None:
+    """Last month's lines want nothing of this month's credits, whichever order they come in."""
+    costs = {"coin": 1000, "credit": 1}
+    store = a_record(
+        an_account(policy=policy),
+        a_booking("last month", a_line(starts="2026-02-10 10:00", costs=costs)),
+    )
+    loader = Loader(store, chunk=1)
+    loader.post(a_grant("this month's", valid_from="2026-03-01"))
+    loader.post(a_grant("last month's", valid_from="2026-02-01"))
+    wanting = [need.grant.grant_id for need in loader.asked if isinstance(need, WantingAbove)]
+    assert ["last month's"] == wanting
 
 
 def test_an_instant_loads_only_what_it_changes() -> None:

@@ -126,6 +126,18 @@ async def test_what_was_published_is_found_by_its_key(database: str) -> None:
     assert "((shard = w.shard) AND (id = w.id))" in conditions
 
 
+async def test_who_is_short_in_a_window_is_found_by_when_it_starts(database: str) -> None:
+    """However long the account's past is, in which others were short."""
+    asked = (["company"], ["gift"], [at("2026-03-01 00:00")], [None], [""], ["gift"], [True], 100)
+    async with open_by_index(database) as pool:
+        conditions = await conditions_of(pool, "ledger.sql", "wanting_above", *asked)
+
+    by_account = "(account_id = w.account_id) AND"
+    window = "(starts_at >= w.from_at) AND (starts_at < COALESCE(w.to_at, 'infinity'::timestamp"
+    assert 1 == len([c for c in conditions if c.startswith(f"({by_account} {window}")])
+    assert f"({by_account} (rank > w.above))" in conditions
+
+
 @asynccontextmanager
 async def open_by_index(dsn: str) -> AsyncIterator[Pool]:
     """Open a pool of one session that plans as a worker's do."""

@@ -78,6 +78,7 @@ class AccountRecord:
         self.gone: dict[str, Grant] = {}
         self.monthly: tuple[str, ...] = ()
         self.charges: dict[LineKey, Charge] = {}
+        self.first_start: datetime | None = None
         self.lines: dict[str, tuple[LineKey, ...]] = {}
         self.closed: dict[LineKey, ClosedLine] = {}
         self.closed_takes: dict[str, dict[LineKey, ClosedTake]] = {}
@@ -150,7 +151,7 @@ class AccountRecord:
             self._standing = None
 
     def put_charge(self, key: LineKey, charge: Charge | None) -> None:
-        """Set or drop the charge of a line."""
+        """Set or drop the charge of a line; none has ever started before `first_start`."""
         before = self.charges.pop(key, None)
         if before is not None:
             if before.short:
@@ -162,6 +163,8 @@ class AccountRecord:
             self.lines[key[0]] = tuple(k for k in keys if k != key)
             return
         self.charges[key] = charge
+        starts_at = charge.line.starts_at
+        self.first_start = min(starts_at, self.first_start or starts_at)
         if key not in keys:
             self.lines[key[0]] = tuple(sorted((*keys, key)))
         if charge.short:
@@ -336,8 +339,11 @@ class AccountRecord:
 
     def _nobody_wants(self, grant: Grant, above: Rank, better_ids: frozenset[str]) -> bool:
         """Say whether whoever could want more of a grant above a rank is loaded."""
-        last_taken = self.reach.last_taken
-        return self.reach.last_short <= above and not any(
+        last_taken, through = self.reach.last_taken, self.reach.short_through
+        is_none_short = self.reach.last_short <= above or (
+            through is not None and through < grant.from_at
+        )
+        return is_none_short and not any(
             last_taken.get(grant_id, FIRST_RANK) > above
             and self.grants[grant_id].grant.overlaps(grant)
             for grant_id in self.grants

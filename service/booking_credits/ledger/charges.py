@@ -132,6 +132,14 @@ def rank_of(standing: StandingLine, timeline: Timeline) -> Rank:
     return f"{order:03d} {first} {second} {standing.booking_id} {line.line_no:07d}"
 
 
+def rank_before(starts_at: datetime, timeline: Timeline) -> Rank:
+    """Return a rank that comes before those of all charges which start at an instant or later."""
+    order = timeline.order_at(starts_at)
+    if timeline.policy_at(starts_at).charges_in_booking_order:
+        return f"{order:03d}"
+    return f"{order:03d} {_sortable(starts_at)}"
+
+
 def _sortable(instant: datetime) -> str:
     """Drop the offset, which is always UTC's; a fraction of a second sorts after none."""
     return instant.isoformat()[:-6]

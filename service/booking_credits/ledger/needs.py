@@ -115,8 +115,9 @@ class Reach:
     Takers of a grant are loaded from a rank on upwards, charges that want more of it within a
     span of ranks `(low, high]`, lines of a window up to an instant, those that are not closed
     before one, grants from an end on, due charges through an instant. Where it is known, nobody
-    takes from a grant above the rank `last_taken` but who is loaded, and no charge above
-    `last_short` is short; a grant that came after loading was taken from by nobody before.
+    takes from a grant above the rank `last_taken` but who is loaded, and no charge above the rank
+    `last_short` or that starts after `short_through` is short but those that are loaded; a grant
+    that came after loading was taken from by nobody before.
     """
 
     whole: bool = False
@@ -128,3 +129,4 @@ class Reach:
     due_through: datetime | None = None
     last_taken: dict[str, Rank] = field(default_factory=dict)
     last_short: Rank = LAST_RANK
+    short_through: datetime | None = None

@@ -23,6 +23,7 @@ from booking_credits.ledger.charges import (
     can_pay,
     charge_at,
     coverage_of,
+    rank_before,
     rank_of,
 )
 from booking_credits.ledger.grants import differ_in_quantity, only_removed_more
@@ -331,6 +332,7 @@ class _Walk:
     def _wanting(self, grant: Grant, above: Rank) -> Charge | None:
         """Only who knows all grants that pay before one can tell who would take more of it."""
         self.record.require_grants(grant.from_at)
+        above = max(above, rank_before(grant.from_at, self.change.timeline))
         wants = self._may_want if grant.is_limited else can_pay
         return self.record.first_wanting(
             grant, above, self._order.better_ids(grant), self._given_back, wants

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from booking_credits.ledger.outcomes import Numbers
 
 # Up to 3 KB each.
-VALUES_KEPT = 40_000
+VALUES_KEPT = 60_000
 # What is kept of an account is gone through now and then.
 _VALUES_OF_ACCOUNT = 10_000
 

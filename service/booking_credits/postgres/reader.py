@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.answers import with_answer
 from booking_credits.ledger.calendars import timelines_by
-from booking_credits.ledger.charges import LAST_RANK
+from booking_credits.ledger.charges import LAST_RANK, rank_before
 from booking_credits.ledger.closing import closed_line_from
 from booking_credits.ledger.facts import PeriodClosed, TimePassed
 from booking_credits.ledger.needs import (
@@ -148,6 +148,7 @@ class LedgerReader:
         for row in await self._fetch("balances_of_accounts", account_ids) if account_ids else ():
             record = self.records[row["account_id"]]
             record.reach.last_short = row["last_short"]
+            record.reach.short_through = row["short_through"]
             if row["unit"] is not None:
                 record.balances[row["unit"]] = buckets_from(row)
 
@@ -174,6 +175,7 @@ class LedgerReader:
             [need.grant.to_at for _, need in asked],
             [need.rank for _, need in asked],
             ["\n".join(sorted(need.better_ids)) for _, need in asked],
+            [need.rank <= rank_before(need.grant.from_at, r.timeline) for r, need in asked],
         )
         for (record, need), ranks in zip(asked, pages, strict=True):
             within = record.reach.wanting_within
@@ -335,11 +337,9 @@ class LedgerReader:
         earliest: dict[str, datetime] = {}
         for account_id in account_ids:
             record = self.records[account_id]
-            found = [charge.line.starts_at for charge in record.charges.values()]
-            if account_id in starts:
-                found.append(starts[account_id])
             after = record.reach.grants_after
-            start = min(found, default=after)
+            known = (starts.get(account_id), record.first_start, after)
+            start = min((instant for instant in known if instant is not None), default=None)
             if start is not None and (after is None or start < after):
                 earliest[account_id] = start
         return earliest

@@ -95,10 +95,10 @@ join obligations as o on o.account_id = w.account_id and o.booking_id = w.bookin
 order by o.account_id, o.booking_id, o.line_no, o.period_start, o.currency, o.channel
 
 -- name: balances_of_accounts
--- With the rank of the last charge of the account that is short, empty where none is; one row
--- without a unit where nothing was ever granted. $1 account.
-select w.account_id, w.last_short, b.unit, b.granted, b.available, b.held, b.drawn, b.expired,
-    b.removed
+-- With the rank of the last charge of the account that is short, empty where none is, and when the
+-- last such service starts; one row without a unit where nothing was ever granted. $1 account.
+select w.account_id, w.last_short, w.short_through, b.unit, b.granted, b.available, b.held,
+    b.drawn, b.expired, b.removed
 from (
     select account_id, coalesce(
         (
@@ -107,7 +107,11 @@ from (
             order by c.rank desc limit 1
         ),
         ''
-    ) as last_short
+    ) as last_short, (
+        select c.starts_at from charges as c
+        where c.account_id = asked.account_id and c.short
+        order by c.starts_at desc limit 1
+    ) as short_through
     from unnest($1::text[]) as asked (account_id)
 ) as w
 left join balances as b on b.account_id = w.account_id
@@ -187,18 +191,31 @@ cross join lateral (
 -- name: wanting_above
 -- The first charges above a rank that would take more of a grant: the short ones, and those
 -- that take from a grant which does not pay before it. $1 account, $2 grant, $3 its window's
--- start and $4 end, $5 rank, $6 the ids that pay before it or are it, one a line, $7 how many.
+-- start and $4 end, $5 rank, $6 the ids that pay before it or are it, one a line, $7 whether the
+-- rank comes before all of the window, $8 how many.
 select w.ordinality - 1 as question, found.account_id, found.booking_id, found.rank
-from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[])
-with ordinality as w (account_id, grant_id, from_at, to_at, above, better)
+from unnest(
+    $1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[],
+    $7::boolean[]
+)
+with ordinality as w (account_id, grant_id, from_at, to_at, above, better, is_whole)
 cross join lateral (
     (
         -- By the rank: the sum keeps it from being looked up by the start.
         select account_id, booking_id, rank from charges
-        where account_id = w.account_id and short and rank > w.above
+        where not w.is_whole and account_id = w.account_id and short and rank > w.above
             and starts_at + interval '0' >= w.from_at
             and (w.to_at is null or starts_at + interval '0' < w.to_at)
-        order by rank limit $7
+        order by rank limit $8
+    )
+    union
+    (
+        -- By the start, as any of the account's ranks may be before the window's: what is added
+        -- to the rank keeps it from being looked up by that.
+        select account_id, booking_id, rank from charges
+        where w.is_whole and account_id = w.account_id and short and starts_at >= w.from_at
+            and starts_at < coalesce(w.to_at, 'infinity')
+        order by rank || '' limit $8
     )
     union
     select worse.account_id, worse.booking_id, worse.rank
@@ -207,12 +224,12 @@ cross join lateral (
         select account_id, booking_id, rank from takes
         where account_id = w.account_id and grant_id = g.grant_id and rank > w.above
             and starts_at >= w.from_at and (w.to_at is null or starts_at < w.to_at)
-        order by rank limit $7
+        order by rank limit $8
     ) as worse
     where g.account_id = w.account_id and g.held + g.drawn > 0
         and (w.to_at is null or g.from_at < w.to_at) and (g.to_at is null or g.to_at > w.from_at)
         and g.grant_id <> all(string_to_array(w.better, E'\n'))
-    order by rank limit $7
+    order by rank limit $8
 ) as found
 
 -- name: flows_around
