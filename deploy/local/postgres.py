@@ -22,6 +22,8 @@ _STOP_SIGNALS: dict[StopMode, signal.Signals] = {
 # Without fsync a commit still reaches the operating system: it survives the server's crash, only
 # not the machine's.
 _UNDURABLE = ("-c", "fsync=off", "-c", "full_page_writes=off")
+# As deploy/README.md advises: the defaults are those of a server that is one among many.
+_DURABLE = ("-c", "shared_buffers=1GB", "-c", "max_wal_size=4GB")
 
 
 class Postgres:
@@ -78,7 +80,7 @@ class LocalPostgres(Postgres):
         """
         programs = find_programs()
         self._port = free_port()
-        self._settings = () if durable else _UNDURABLE
+        self._settings = _DURABLE if durable else _UNDURABLE
         password = secrets.token_hex(16)
         super().__init__(
             f"postgresql://postgres:{password}@127.0.0.1:{self._port}/postgres",

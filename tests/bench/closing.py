@@ -34,11 +34,12 @@ from booking_credits.policy_file import load_policies
 from booking_credits.postgres.pool import open_pool
 from booking_credits.posting.post import Poster
 
+WARM_UP_SECONDS: Final = 3.0
+
 # A month of the mix that is over: nothing but its closing is still to come.
 _EVENTS_BEFORE: Final = mix.EVENTS_PER_ACCOUNT // 4
 _LIVED_BEFORE: Final = timedelta(days=200)
 _HEARD_OF_BEFORE: Final = timedelta(days=45)
-_WARM_UP_SECONDS: Final = 3.0
 _TIMEOUT_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 0.1
 
@@ -136,7 +137,7 @@ async def measure_closing(
         await connection.execute(_POSTPONE, datetime.now(UTC) + timedelta(days=1))
         workers = await start_workers(trial, connection, stack)
         before = await connection.fetchval(FACTS)
-        wait = timedelta(seconds=_WARM_UP_SECONDS + usual_seconds)
+        wait = timedelta(seconds=WARM_UP_SECONDS + usual_seconds)
         await connection.execute(_POSTPONE, datetime.now(UTC) + wait)
         reading = asyncio.create_task(course.read(readback, trial))
         publishing = asyncio.create_task(publish(trial, events, per_second, sent, lambda *_: None))
@@ -167,7 +168,7 @@ async def _began(connection: Connection) -> float:
 
 def _divide(accounts: int, sent: dict[str, float], course: _Course, began: float) -> Closed:
     """Tell the events that were under way while periods were closed from those before."""
-    start, ended = min(sent.values()) + _WARM_UP_SECONDS, course.last_statement
+    start, ended = min(sent.values()) + WARM_UP_SECONDS, course.last_statement
     took = [(at, course.seen[e]) for e, at in sent.items() if e in course.seen and at >= start]
     usual = sorted((seen - at) * 1000 for at, seen in took if seen < began)
     meanwhile = sorted((seen - at) * 1000 for at, seen in took if at < ended and seen >= began)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import history, hot, mix
 from bench.ceiling import measure_ceiling, measure_rows, precompute
-from bench.closing import Closed, make_accounts, measure_closing
+from bench.closing import WARM_UP_SECONDS, Closed, make_accounts, measure_closing
 from bench.latency import Latencies, measure_latency
 from bench.measure import WORKERS, Measurement, MeasurementError, measure, measure_workers
 from bench.measure import Progress as ToldProgress
@@ -44,7 +44,7 @@ class Scale:
 
 
 FULL: Final = Scale(3, 50_000, 4_000, 20_000, 1_000_000, 20, 10_000, 100)
-QUICK: Final = Scale(1, 10_000, 600, 3_000, 50_000, 5, 500, None)
+QUICK: Final = Scale(1, 10_000, 600, 3_000, 50_000, 5, 1_000, None)
 
 
 @dataclass
@@ -200,10 +200,14 @@ class Run:
 
     async def _measure_closing(self) -> None:
         per_second = _LATENCY_SHARE * median(_rates(self.results.workers))
+        scale = self._scale
+        # So many that they do not run out before every period is closed.
+        count = int(per_second * (WARM_UP_SECONDS + 3 * scale.latency_seconds))
+        events = mix.make_mix(min(count, scale.closing_accounts * mix.EVENTS_PER_ACCOUNT))
         async with self._trial("closing", "closing") as trial:
             with self._shown(f"closing at {per_second:,.0f} events a second") as progress:
                 self.results.closed = await measure_closing(
-                    trial, self._mix, per_second, self._scale.latency_seconds, progress
+                    trial, events, per_second, scale.latency_seconds, progress
                 )
             await self._verify("closing", trial, _REBUILT_CLOSERS)
         closed = self.results.closed
