@@ -1,11 +1,13 @@
 """How one line is paid in several units, what it then owes, and when."""
 
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from booking_credits.ledger.account import AccountRecord
+from booking_credits.ledger.calendars import Timeline
 from booking_credits.ledger.charges import (
     NOTHING,
     WHOLE,
@@ -13,6 +15,7 @@ from booking_credits.ledger.charges import (
     Fraction,
     cash_for,
     needed,
+    rank_before,
     rank_of,
 )
 from booking_credits.ledger.facts import Fact
@@ -25,6 +28,7 @@ from builders import (
     a_record,
     a_start,
     an_account,
+    at,
     time_passed,
 )
 
@@ -230,6 +234,29 @@ def test_a_changed_order_puts_earlier_lines_first() -> None:
         a_booking("march", a_line(starts="2026-03-10 10:00"), occurred="2026-02-01 09:00"),
     ]
     assert ["march", "april"] == _ranked(*facts, book=a_book())
+
+
+def test_an_order_may_change_every_day_for_years() -> None:
+    """Lines of the thousandth order come after those of the ones before, whatever it is."""
+    first, days = date(2026, 1, 1), 1_010
+    accounts = [
+        an_account(
+            since=str(first + timedelta(day)), policy=("packs", "coins")[day % 2], anchor=str(first)
+        )
+        for day in range(days)
+    ]
+    timeline = Timeline(accounts, a_book())
+    starts = [at(f"{first} 10:00") + timedelta(day) for day in range(days)]
+    standing = a_record(a_booking()).charges["standup", 1].standing
+    ranks = [
+        rank_of(replace(standing, line=replace(standing.line, starts_at=start)), timeline)
+        for start in starts
+    ]
+    assert days - 1 == timeline.order_at(starts[-1])
+    assert sorted(ranks) == ranks
+    assert all(
+        rank_before(start, timeline) < rank for start, rank in zip(starts, ranks, strict=True)
+    )
 
 
 def _ranked(*facts: Fact, book: PolicyBook) -> list[str]:

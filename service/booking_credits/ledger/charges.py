@@ -128,16 +128,21 @@ def rank_of(standing: StandingLine, timeline: Timeline) -> Rank:
     first, second = _sortable(line.starts_at), _sortable(standing.booked_at)
     if timeline.policy_at(line.starts_at).charges_in_booking_order:
         first, second = second, first
-    order = timeline.order_at(line.starts_at)
-    return f"{order:03d} {first} {second} {standing.booking_id} {line.line_no:07d}"
+    order = _order_text(timeline.order_at(line.starts_at))
+    return f"{order} {first} {second} {standing.booking_id} {line.line_no:07d}"
 
 
 def rank_before(starts_at: datetime, timeline: Timeline) -> Rank:
     """Return a rank that comes before those of all charges which start at an instant or later."""
-    order = timeline.order_at(starts_at)
+    order = _order_text(timeline.order_at(starts_at))
     if timeline.policy_at(starts_at).charges_in_booking_order:
-        return f"{order:03d}"
-    return f"{order:03d} {_sortable(starts_at)}"
+        return order
+    return f"{order} {_sortable(starts_at)}"
+
+
+def _order_text(order: int) -> str:
+    """Three digits do for most; an order may change each day, and a letter sorts after digits."""
+    return f"{order:03d}" if order < 1000 else f"A{order:06d}"
 
 
 def _sortable(instant: datetime) -> str:
