@@ -201,8 +201,9 @@ class Run:
     async def _measure_closing(self) -> None:
         per_second = _LATENCY_SHARE * median(_rates(self.results.workers))
         scale = self._scale
-        # So many that they go on for about as long as periods are closed.
-        count = int(per_second * (WARM_UP_SECONDS + 4 * scale.latency_seconds))
+        # So many that they outlast the beginning of the closing. Many more would be another mix:
+        # they are of four months, and what a month has, a renewal of it may reach.
+        count = int(per_second * (WARM_UP_SECONDS + 2 * scale.latency_seconds))
         events = mix.make_mix(min(count, scale.closing_accounts * mix.EVENTS_PER_ACCOUNT))
         async with self._trial("closing", "closing") as trial:
             with self._shown(f"closing at {per_second:,.0f} events a second") as progress:
