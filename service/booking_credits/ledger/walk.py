@@ -212,7 +212,7 @@ class _Walk:
             is_freed = not grant.pending
         self._rest[grant_id] = rest
         if is_freed:
-            self._freed[grant_id] = FIRST_RANK
+            self._freed[grant_id] = rank_before(grant.from_at, self.change.timeline)
         while self._rest[grant_id] < 0 and self._displace_last(grant_id):
             pass
 
@@ -332,7 +332,6 @@ class _Walk:
     def _wanting(self, grant: Grant, above: Rank) -> Charge | None:
         """Only who knows all grants that pay before one can tell who would take more of it."""
         self.record.require_grants(grant.from_at)
-        above = max(above, rank_before(grant.from_at, self.change.timeline))
         wants = self._may_want if grant.is_limited else can_pay
         return self.record.first_wanting(
             grant, above, self._order.better_ids(grant), self._given_back, wants

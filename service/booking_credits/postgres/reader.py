@@ -338,7 +338,7 @@ class LedgerReader:
         for account_id in account_ids:
             record = self.records[account_id]
             after = record.reach.grants_after
-            known = (starts.get(account_id), record.first_start, after)
+            known = (starts.get(account_id), record.first_start)
             start = min((instant for instant in known if instant is not None), default=None)
             if start is not None and (after is None or start < after):
                 earliest[account_id] = start
