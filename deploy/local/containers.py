@@ -18,7 +18,7 @@ from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 
 from local.kafka import Kafka, has_broker
-from local.postgres import Postgres, StopMode
+from local.postgres import Postgres, StopMode, server_options
 from local.supervision import UnavailableError, free_port
 
 KAFKA_IMAGE = "apache/kafka:4.1.1"
@@ -162,9 +162,7 @@ class ContainerPostgres(Postgres):
         port, password = free_port(), secrets.token_hex(16)
         dsn = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
         super().__init__(dsn, "Postgres in a container")
-        options = ["max_connections=200"]
-        options += [] if durable else ["fsync=off", "full_page_writes=off"]
-        command = ["postgres", *(f"--{option}" for option in options)]
+        command = ["postgres", *server_options(durable=durable)]
         environment = {"POSTGRES_PASSWORD": password}
         self._server = _Server(POSTGRES_IMAGE, (5432, port), environment, *command)
         self._wait()

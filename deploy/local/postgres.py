@@ -19,11 +19,17 @@ _STOP_SIGNALS: dict[StopMode, signal.Signals] = {
     "fast": signal.SIGINT,
     "immediate": signal.SIGQUIT,
 }
+# As deploy/README.md advises: the defaults are those of a server that is one among many.
+_DURABLE = ("shared_buffers=1GB", "max_wal_size=4GB")
 # Without fsync a commit still reaches the operating system: it survives the server's crash, only
 # not the machine's.
-_UNDURABLE = ("-c", "fsync=off", "-c", "full_page_writes=off")
-# As deploy/README.md advises: the defaults are those of a server that is one among many.
-_DURABLE = ("-c", "shared_buffers=1GB", "-c", "max_wal_size=4GB")
+_UNDURABLE = ("fsync=off", "full_page_writes=off")
+
+
+def server_options(*, durable: bool) -> list[str]:
+    """Return what a server is started with, wherever: options of the program postgres."""
+    settings = ("max_connections=200", *(_DURABLE if durable else _UNDURABLE))
+    return [f"--{setting}" for setting in settings]
 
 
 class Postgres:
@@ -80,7 +86,7 @@ class LocalPostgres(Postgres):
         """
         programs = find_programs()
         self._port = free_port()
-        self._settings = _DURABLE if durable else _UNDURABLE
+        self._options = server_options(durable=durable)
         password = secrets.token_hex(16)
         super().__init__(
             f"postgresql://postgres:{password}@127.0.0.1:{self._port}/postgres",
@@ -104,11 +110,10 @@ class LocalPostgres(Postgres):
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "max_connections": "200",
         }
         settings = [f"--{name}={setting}" for name, setting in options.items()]
         where = ("-D", self._data, "-p", str(self._port))
-        self._process.start(self._programs / "postgres", *where, *settings, *self._settings)
+        self._process.start(self._programs / "postgres", *where, *settings, *self._options)
         self._process.wait_until(self._serves, timeout_seconds=_START_TIMEOUT_SECONDS)
 
     def stop(self, mode: StopMode = "fast") -> None:
