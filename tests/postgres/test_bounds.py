@@ -1,7 +1,7 @@
 """Bounds: what a posting reads grows with what changes, not with the lines that are open."""
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,8 +13,10 @@ import pytest
 from booking_credits.app import reader_by
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.facts import BookingRevised, Fact
+from booking_credits.ledger.needs import Need
 from booking_credits.outbox.rendering import render
 from booking_credits.postgres.pool import Pool, open_pool
+from booking_credits.postgres.reader import LedgerReader
 from booking_credits.postgres.sql import load_queries
 from booking_credits.posting.batch import Batch
 from booking_credits.posting.post import Poster
@@ -101,6 +103,18 @@ async def test_rows_read_do_not_grow_with_closed_lines(database: str) -> None:
     assert [] == [act for act, rows in many.items() if rows > few[act] * 1.1 or rows > 200]
 
 
+async def test_a_fact_that_reaches_many_lines_is_settled_again_for_few_pages(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight times as many short lines, or lines that give way, are three larger pages."""
+    answers = counted_answers(monkeypatch)
+    async with a_poster(database, values_kept=0) as poster:
+        few = await _answers_to_a_renewal(poster, "few", 150, answers)
+        many = await _answers_to_a_renewal(poster, "many", 1_200, answers)
+
+    assert [pages + 3 for pages in few] == many
+
+
 async def test_facts_are_found_by_their_subject(database: str) -> None:
     """Each by itself, also by who last counted a single fact of each account."""
     async with open_by_index(database) as pool:
@@ -128,7 +142,7 @@ async def test_what_was_published_is_found_by_its_key(database: str) -> None:
 
 async def test_who_is_short_in_a_window_is_found_by_when_it_starts(database: str) -> None:
     """However long the account's past is, in which others were short."""
-    asked = (["company"], ["gift"], [at("2026-03-01 00:00")], [None], [""], ["gift"], [True], 100)
+    asked = (["company"], ["gift"], [at("2026-03-01 00:00")], [None], [""], ["gift"], [True], [100])
     async with open_by_index(database) as pool:
         conditions = await conditions_of(pool, "ledger.sql", "wanting_above", *asked)
 
@@ -136,6 +150,40 @@ async def test_who_is_short_in_a_window_is_found_by_when_it_starts(database: str
     window = "(starts_at >= w.from_at) AND (starts_at < COALESCE(w.to_at, 'infinity'::timestamp"
     assert 1 == len([c for c in conditions if c.startswith(f"({by_account} {window}")])
     assert f"({by_account} (rank > w.above))" in conditions
+
+
+def counted_answers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note for each answer that is read how many questions it was to."""
+    answers: list[int] = []
+    answer = LedgerReader.answer
+
+    async def count(reader: LedgerReader, needs: Sequence[tuple[AccountRecord, Need]]) -> None:
+        answers.append(len(needs))
+        await answer(reader, needs)
+
+    monkeypatch.setattr(LedgerReader, "answer", count)
+    return answers
+
+
+async def _answers_to_a_renewal(
+    poster: Poster, account_id: str, lines: int, answers: list[int]
+) -> list[int]:
+    """Renew late for lines that are short, and correct it to little; returns the answers to each.
+
+    The corrected one displaces nearly all of them.
+    """
+    come = partial(arrival, account_id=account_id)
+    bookings = [_full_booking(account_id, number) for number in range(lines // LINES_IN_BOOKING)]
+    await poster.post(Batch(tuple(map(come, bookings))))
+    counts = []
+    for version, quantity in ((1, lines * COST), (2, COST)):
+        answers.clear()
+        allotment = an_allotment(quantity)
+        renewal = a_renewal(allotment, period="2026-03-01", version=version)
+        posted = await poster.post(Batch((come(renewal),)))
+        assert posted.entries >= lines - 1
+        counts.append(len(answers))
+    return counts
 
 
 @asynccontextmanager

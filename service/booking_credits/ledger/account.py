@@ -248,16 +248,20 @@ class AccountRecord:
         ]
         return sorted(keys), sorted(ended)
 
-    def last_taker(self, grant_id: str, above: Rank, skip: Container[LineKey]) -> Charge | None:
-        """Return the last charge in rank, above a rank, that may have to give way in a grant."""
-        low = self._takers_reach(grant_id, above)
-        for rank, key in reversed(self._takers.get(grant_id, [])):
-            if rank <= above or rank < low:
+    def last_taker(
+        self, grant_id: str, within: tuple[Rank, Rank], skip: Container[LineKey]
+    ) -> Charge | None:
+        """Return the last charge in rank, within `(low, high]`, that may give way in a grant."""
+        above, last = within
+        reached, ranked = self._takers_reach(grant_id, above), self._takers.get(grant_id, [])
+        for index in reversed(range(bisect_right(ranked, (last, (LAST_RANK, 0))))):
+            rank, key = ranked[index]
+            if rank <= above or rank < reached:
                 break
             if key not in skip:
                 return self.charges[key]
-        if low > above:
-            raise NotLoaded(TakersBelow(grant_id, low, above))
+        if reached > above:
+            raise NotLoaded(TakersBelow(grant_id, reached, above))
         return None
 
     def takers(self, grant_id: str) -> list[Charge]:

@@ -27,6 +27,11 @@ class TakersBelow:
     rank: Rank
     above: Rank
 
+    @property
+    def question(self) -> str:
+        """What is asked of every rank: the grant."""
+        return self.grant_id
+
 
 @dataclass(frozen=True, slots=True)
 class WantingAbove:
@@ -56,6 +61,11 @@ class LinesWithin:
     from_at: datetime
     to_at: datetime
     low: datetime
+
+    @property
+    def question(self) -> tuple[datetime, datetime]:
+        """What is asked of every start: the window."""
+        return self.from_at, self.to_at
 
 
 @dataclass(frozen=True, slots=True)

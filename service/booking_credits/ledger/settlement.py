@@ -289,6 +289,9 @@ class _Reading:
         self._record = record
         self._change = change
         self._charges = charges
+        self._keys: dict[str, list[LineKey]] = {}
+        for key in charges:
+            self._keys.setdefault(key[0], []).append(key)
 
     def refusals_of(self, obligation: Obligation) -> tuple[Refusal, ...]:
         """Give the reasons of an obligation that is owed."""
@@ -327,8 +330,7 @@ class _Reading:
         return CoverageDecided(booking_id, latest.get(booking_id) or max(standing), lines)
 
     def _decided_lines(self, booking_id: str) -> tuple[DecidedLine, ...]:
-        keys = {*self._record.lines.get(booking_id, ())}
-        keys.update(key for key in self._charges if key[0] == booking_id)
+        keys = {*self._record.lines.get(booking_id, ()), *self._keys.get(booking_id, ())}
         after = (self._charges.get(k, self._record.charges.get(k)) for k in sorted(keys))
         return tuple(DecidedLine(c, self._refusals(c)) for c in after if c is not None)
 

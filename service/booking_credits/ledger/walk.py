@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from booking_credits.ledger.burn_order import BurnOrder
 from booking_credits.ledger.charges import (
     FIRST_RANK,
+    LAST_RANK,
     UNPAID,
     Charge,
     Paid,
@@ -90,6 +91,7 @@ class _Walk:
         self._rolled: dict[str, int] = {}
         self._freed: dict[str, Rank] = {}
         self._given_back: set[LineKey] = set()
+        self._given_back_above: dict[str, Rank] = {}
         self._queue: list[tuple[Rank, LineKey]] = []
         self._position: Rank = FIRST_RANK
         self._order = BurnOrder(record, change)
@@ -225,11 +227,23 @@ class _Walk:
 
     def _displace_last(self, grant_id: str, above: Rank = FIRST_RANK) -> bool:
         """Queue the last charge above a rank that takes from a grant; False if there is none."""
-        taker = self.record.last_taker(grant_id, above, self._given_back)
+        taker = self._last_taker(grant_id, above)
         if taker is None:
             return False
         self._displace(taker)
         return True
+
+    def _last_taker(self, grant_id: str, above: Rank) -> Charge | None:
+        """Return the last charge above a rank that takes from a grant and has not given back.
+
+        Whoever comes after it has, so nobody is looked at twice.
+        """
+        last = self._given_back_above.get(grant_id, LAST_RANK)
+        if last <= above:
+            return None
+        taker = self.record.last_taker(grant_id, (above, last), self._given_back)
+        self._given_back_above[grant_id] = above if taker is None else taker.rank
+        return taker
 
     def _displace(self, taker: Charge) -> None:
         self._give_back(taker)
@@ -347,5 +361,4 @@ class _Walk:
             return False
         if grant.quantity is None or self._allowance(grant, charge.standing) > 0:
             return True
-        last = self.record.last_taker(grant.grant_id, charge.rank, self._given_back)
-        return last is not None
+        return self._last_taker(grant.grant_id, charge.rank) is not None

@@ -32,6 +32,7 @@ from booking_credits.ledger.outcomes import Numbers
 from booking_credits.ledger.postings import Flow, Owing, PostedAround, Sums
 from booking_credits.ledger.subjects import ACCOUNT_SUBJECT, CLOCK_SUBJECT, CLOSING_SUBJECT
 from booking_credits.postgres.kept_records import KeptRecords
+from booking_credits.postgres.pages import PAGE_SIZE, Page, PageSizes
 from booking_credits.postgres.rows import (
     LAST_OF_KINDS,
     buckets_from,
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
 Pair: TypeAlias = tuple[str, str]
 ReadFact: TypeAlias = "Callable[[str, datetime, str], Fact]"
 
-PAGE_SIZE = 64
-
 _SQL = load_queries("ledger.sql")
 
 
@@ -73,7 +72,7 @@ class LedgerReader:
         timelines: Timelines | None = None,
         kept: KeptRecords | None = None,
     ) -> None:
-        """Read facts by `read_fact(type, occurred_at, payload)`, charges by pages of a size.
+        """Read facts by `read_fact(type, occurred_at, payload)`, first pages of charges of a size.
 
         Without `locks` it only looks: accounts are neither made nor locked. Readers by the same
         book may share `timelines`. What is `kept` from before is not read again.
@@ -81,7 +80,7 @@ class LedgerReader:
         self._connection = connection
         self._book = book
         self._read_fact = read_fact
-        self._page_size = page_size
+        self._page_sizes = PageSizes(page_size)
         self._locks = locks
         self._timelines = timelines or timelines_by(book)
         self._kept = kept or KeptRecords(0)
@@ -161,9 +160,9 @@ class LedgerReader:
             [need.rank for _, need in asked],
             [need.above for _, need in asked],
         )
-        for (record, need), ranks in zip(asked, pages, strict=True):
-            is_last = len(ranks) < self._page_size
-            record.reach.takers_from[need.grant_id] = need.above if is_last else min(ranks)
+        for (record, need), page in zip(asked, pages, strict=True):
+            takers_from = need.above if page.is_last else min(page.places)
+            record.reach.takers_from[need.grant_id] = takers_from
 
     async def _read_wanting(self, asked: list[tuple[AccountRecord, WantingAbove]]) -> None:
         pages = await self._pages(
@@ -177,44 +176,40 @@ class LedgerReader:
             ["\n".join(sorted(need.better_ids)) for _, need in asked],
             [need.rank <= rank_before(need.grant.from_at, r.timeline) for r, need in asked],
         )
-        for (record, need), ranks in zip(asked, pages, strict=True):
+        for (record, need), page in zip(asked, pages, strict=True):
             within = record.reach.wanting_within
             low, high = within.get(need.question, (need.rank, need.rank))
             low = low if need.rank == high else need.rank
-            is_last = len(ranks) < self._page_size
-            within[need.question] = (low, LAST_RANK if is_last else max(ranks))
-
-    async def _pages(
-        self, name: str, asked: Sequence[tuple[AccountRecord, Need]], *columns: list[Any]
-    ) -> list[list[str]]:
-        """Read a page of bookings for each question; returns the ranks found for each."""
-        ranks: list[list[str]] = [[] for _ in asked]
-        if not asked:
-            return ranks
-        rows = await self._fetch(name, *columns, self._page_size)
-        for row in rows:
-            ranks[row["question"]].append(row["rank"])
-        await self._read_bookings((row["account_id"], row["booking_id"]) for row in rows)
-        return ranks
+            within[need.question] = (low, LAST_RANK if page.is_last else max(page.places))
 
     async def _read_lines(self, asked: list[tuple[AccountRecord, LinesWithin]]) -> None:
-        if not asked:
-            return
-        rows = await self._fetch(
+        pages = await self._pages(
             "lines_within",
-            [record.account_id for record, _ in asked],
+            asked,
+            [r.account_id for r, _ in asked],
             [need.low for _, need in asked],
             [need.to_at for _, need in asked],
-            self._page_size,
         )
-        starts: list[list[datetime]] = [[] for _ in asked]
+        for (record, need), page in zip(asked, pages, strict=True):
+            up_to = need.to_at if page.is_last else max(page.places) + timedelta(microseconds=1)
+            record.reach.lines_up_to[need.question] = up_to
+
+    async def _pages(
+        self,
+        name: str,
+        asked: Sequence[tuple[AccountRecord, TakersBelow | WantingAbove | LinesWithin]],
+        *columns: list[Any],
+    ) -> list[Page]:
+        """Read a page of bookings for each question; returns where charges were found for each."""
+        if not asked:
+            return []
+        questions = [(record.account_id, need.question) for record, need in asked]
+        rows = await self._fetch(name, *columns, [self._page_sizes.of(q) for q in questions])
+        places: list[list[Any]] = [[] for _ in asked]
         for row in rows:
-            starts[row["question"]].append(row["starts_at"])
+            places[row["question"]].append(row["place"])
         await self._read_bookings((row["account_id"], row["booking_id"]) for row in rows)
-        for (record, need), found in zip(asked, starts, strict=True):
-            is_last = len(found) < self._page_size
-            low = need.to_at if is_last else max(found) + timedelta(microseconds=1)
-            record.reach.lines_up_to[need.from_at, need.to_at] = low
+        return [self._page_sizes.page(*found) for found in zip(questions, places, strict=True)]
 
     async def _read_open_lines(self, asked: list[tuple[AccountRecord, OpenLinesBefore]]) -> None:
         if not asked:

@@ -14,7 +14,8 @@ from booking_credits.ledger.calendars import timelines_by
 from booking_credits.postgres import registry
 from booking_credits.postgres.faults import RowsRefused, rows_refused
 from booking_credits.postgres.kept_records import VALUES_KEPT, KeptRecords
-from booking_credits.postgres.reader import PAGE_SIZE, LedgerReader
+from booking_credits.postgres.pages import PAGE_SIZE
+from booking_credits.postgres.reader import LedgerReader
 from booking_credits.posting.batch import Arrival, Batch, Fenced, Posted
 from booking_credits.posting.dead_letters import dead_letter_row, letter_of
 from booking_credits.posting.part import Part, RepeatSetFree, Unpostable

@@ -153,13 +153,13 @@ join grants_on_record as g
 -- name: lines_within
 -- The first lines that start in a window. $1 account, $2 from, $3 to, $4 how many and those that
 -- start with the last.
-select w.ordinality - 1 as question, c.account_id, c.booking_id, c.starts_at
-from unnest($1::text[], $2::timestamptz[], $3::timestamptz[])
-with ordinality as w (account_id, from_at, to_at)
+select w.ordinality - 1 as question, c.account_id, c.booking_id, c.starts_at as place
+from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::integer[])
+with ordinality as w (account_id, from_at, to_at, size)
 cross join lateral (
     select account_id, booking_id, starts_at from charges
     where account_id = w.account_id and starts_at >= w.from_at and starts_at < w.to_at
-    order by starts_at fetch first $4 rows with ties
+    order by starts_at fetch first w.size rows with ties
 ) as c
 
 -- name: open_lines_before
@@ -178,14 +178,14 @@ join charges as c on c.account_id = w.account_id and c.due_at <= w.at
 -- name: takers_below
 -- The last takers of a grant between two ranks. $1 account, $2 grant, $3 below which rank,
 -- $4 above which, $5 how many.
-select w.ordinality - 1 as question, t.account_id, t.booking_id, t.rank
-from unnest($1::text[], $2::text[], $3::text[], $4::text[])
-with ordinality as w (account_id, grant_id, below, above)
+select w.ordinality - 1 as question, t.account_id, t.booking_id, t.rank as place
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[])
+with ordinality as w (account_id, grant_id, below, above, size)
 cross join lateral (
     select account_id, booking_id, rank from takes
     where account_id = w.account_id and grant_id = w.grant_id
         and rank < w.below and rank > w.above
-    order by rank desc limit $5
+    order by rank desc limit w.size
 ) as t
 
 -- name: wanting_above
@@ -193,12 +193,12 @@ cross join lateral (
 -- that take from a grant which does not pay before it. $1 account, $2 grant, $3 its window's
 -- start and $4 end, $5 rank, $6 the ids that pay before it or are it, one a line, $7 whether the
 -- rank comes before all of the window, $8 how many.
-select w.ordinality - 1 as question, found.account_id, found.booking_id, found.rank
+select w.ordinality - 1 as question, found.account_id, found.booking_id, found.rank as place
 from unnest(
     $1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[],
-    $7::boolean[]
+    $7::boolean[], $8::integer[]
 )
-with ordinality as w (account_id, grant_id, from_at, to_at, above, better, is_whole)
+with ordinality as w (account_id, grant_id, from_at, to_at, above, better, is_whole, size)
 cross join lateral (
     (
         -- By the rank: the sum keeps it from being looked up by the start.
@@ -206,7 +206,7 @@ cross join lateral (
         where not w.is_whole and account_id = w.account_id and short and rank > w.above
             and starts_at + interval '0' >= w.from_at
             and (w.to_at is null or starts_at + interval '0' < w.to_at)
-        order by rank limit $8
+        order by rank limit w.size
     )
     union
     (
@@ -215,7 +215,7 @@ cross join lateral (
         select account_id, booking_id, rank from charges
         where w.is_whole and account_id = w.account_id and short and starts_at >= w.from_at
             and starts_at < coalesce(w.to_at, 'infinity')
-        order by rank || '' limit $8
+        order by rank || '' limit w.size
     )
     union
     select worse.account_id, worse.booking_id, worse.rank
@@ -224,12 +224,12 @@ cross join lateral (
         select account_id, booking_id, rank from takes
         where account_id = w.account_id and grant_id = g.grant_id and rank > w.above
             and starts_at >= w.from_at and (w.to_at is null or starts_at < w.to_at)
-        order by rank limit $8
+        order by rank limit w.size
     ) as worse
     where g.account_id = w.account_id and g.held + g.drawn > 0
         and (w.to_at is null or g.from_at < w.to_at) and (g.to_at is null or g.to_at > w.from_at)
         and g.grant_id <> all(string_to_array(w.better, E'\n'))
-    order by rank limit $8
+    order by rank limit w.size
 ) as found
 
 -- name: flows_around
