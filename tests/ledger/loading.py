@@ -4,10 +4,14 @@ A `Need` is answered with at least what it asks for. What the record has changed
 newer than the store, so a booking or grant that it already has is never loaded again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
+from booking_credits.ledger import walk
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.admission import admit
 from booking_credits.ledger.charges import FIRST_RANK, LAST_RANK, Charge, LineKey
@@ -19,6 +23,7 @@ from booking_credits.ledger.needs import (
     Everything,
     FactsOf,
     GrantsEndingAfter,
+    LinesFrom,
     LinesWithin,
     Need,
     NotLoaded,
@@ -32,6 +37,14 @@ from booking_credits.ledger.settlement import settle
 from booking_credits.ledger.subjects import ACCOUNT_SUBJECT
 
 MOST_LOADS = 10_000  # Far more than any history of a test needs.
+
+
+@contextmanager
+def widening_after(grants: int) -> Iterator[None]:
+    """Ask for all lines after a walk through so many grants, which usually are more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walk, "MANY_GRANTS", grants)
+        yield
 
 
 class Loader:
@@ -87,6 +100,7 @@ class Loader:
             WantingAbove: self._load_wanting,
             GrantsEndingAfter: self._load_ending_after,
             LinesWithin: self._load_lines,
+            LinesFrom: self._load_lines_from,
             OpenLinesBefore: self._load_open_lines,
             PostedAround: self._load_postings,
             DueBy: self._load_due,
@@ -151,6 +165,11 @@ class Loader:
         self._load_bookings([charge for charge in within if charge.line.starts_at <= last])
         low = last if last == need.to_at else last + timedelta(microseconds=1)
         self.record.reach.lines_up_to[need.from_at, need.to_at] = low
+
+    def _load_lines_from(self, need: LinesFrom) -> None:
+        charges = self.store.charges.values()
+        self._load_bookings([c for c in charges if c.line.starts_at >= need.instant])
+        self.record.reach.lines_from = need.instant
 
     def _load_open_lines(self, need: OpenLinesBefore) -> None:
         is_open = (c for c in self.store.charges.values() if c.closed is None)

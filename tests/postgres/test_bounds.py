@@ -115,6 +115,19 @@ async def test_a_fact_that_reaches_many_lines_is_settled_again_for_few_pages(
     assert [pages + 3 for pages in few] == many
 
 
+async def test_a_cascade_is_settled_again_for_few_answers(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many grants it goes through, each of which gives to the one before."""
+    answers = counted_answers(monkeypatch)
+    async with a_poster(database, values_kept=0) as poster:
+        few = await _answers_to_a_cascade(poster, "few", 50, answers)
+        many = await _answers_to_a_cascade(poster, "many", 200, answers)
+
+    assert few == many
+    assert few < 50
+
+
 async def test_facts_are_found_by_their_subject(database: str) -> None:
     """Each by itself, also by who last counted a single fact of each account."""
     async with open_by_index(database) as pool:
@@ -184,6 +197,27 @@ async def _answers_to_a_renewal(
         assert posted.entries >= lines - 1
         counts.append(len(answers))
     return counts
+
+
+async def _answers_to_a_cascade(
+    poster: Poster, account_id: str, grants: int, answers: list[int]
+) -> int:
+    """Cancel the first of as many bookings as there are grants, each of which pays one."""
+    come = partial(arrival, account_id=account_id)
+    since = at("2026-02-01 08:00")
+    gifts = [
+        a_grant(
+            f"gift-{number}", LINES_IN_BOOKING * COST, granted=since + timedelta(seconds=number)
+        )
+        for number in range(grants)
+    ]
+    bookings = [_full_booking(account_id, number) for number in range(grants)]
+    await poster.post(Batch(tuple(map(come, [*gifts, *bookings]))))
+    answers.clear()
+    cancelled = a_cancellation(f"{account_id}-b0", revision=2, occurred="2026-02-20 09:00")
+    posted = await poster.post(Batch((come(cancelled),)))
+    assert posted.entries >= grants
+    return len(answers)
 
 
 @asynccontextmanager

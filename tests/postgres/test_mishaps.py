@@ -22,6 +22,7 @@ from booking_credits.postgres.pool import open_pool
 from booking_credits.posting.batch import Arrival, Batch, Posted
 from booking_credits.posting.post import Poster, Rendered
 from ledger.histories import books, histories
+from ledger.loading import widening_after
 from postgres.arrivals import appending_after, arrival, as_published
 from postgres.rows import (
     ACCOUNTS,
@@ -100,7 +101,7 @@ async def test_whatever_breaks_off_or_cannot_be_rendered_is_as_if_it_had_not_com
 
     pool = await open_pool(database, application_name="tests", max_size=2)
     try:
-        with appending_after(course.appended_at_once):
+        with appending_after(course.appended_at_once), widening_after(3 - course.page_size):
             await _post(pool, course, arrivals, rendering)
         for account_id, told in by_account.items():
             good = [a for a in told if _key(a) not in rendering.poison]

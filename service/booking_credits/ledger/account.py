@@ -207,7 +207,7 @@ class AccountRecord:
             return True
         from_at, to_at = grant.from_at, grant.to_at or OPEN_END
         low = self.reach.lines_up_to.get((from_at, to_at), from_at)
-        if not self.reach.whole and low < to_at:
+        if low < to_at and not self.reach.has_lines_from(low):
             raise NotLoaded(LinesWithin(from_at, to_at, low))
         return False
 
@@ -331,10 +331,13 @@ class AccountRecord:
         reach = self.reach
         if reach.whole or reach.last_taken.get(grant_id, LAST_RANK) <= above:
             return FIRST_RANK
+        known = self.grants.get(grant_id)
+        if known is not None and reach.has_lines_from(known.grant.from_at):
+            return FIRST_RANK
         return reach.takers_from.get(grant_id, LAST_RANK)
 
     def _wanting_reach(self, grant: Grant, rank: Rank, better_ids: frozenset[str]) -> Rank:
-        if self.reach.whole or self._nobody_wants(grant, rank, better_ids):
+        if self.reach.has_lines_from(grant.from_at) or self._nobody_wants(grant, rank, better_ids):
             return LAST_RANK
         low, high = self.reach.wanting_within.get((grant, better_ids), (LAST_RANK, LAST_RANK))
         if rank < low:

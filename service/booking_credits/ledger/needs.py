@@ -69,6 +69,13 @@ class LinesWithin:
 
 
 @dataclass(frozen=True, slots=True)
+class LinesFrom:
+    """Wanted: all lines that start at an instant or later."""
+
+    instant: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class OpenLinesBefore:
     """Wanted: the lines that start before an instant and are not closed."""
 
@@ -102,6 +109,7 @@ Need: TypeAlias = (
     | WantingAbove
     | GrantsEndingAfter
     | LinesWithin
+    | LinesFrom
     | OpenLinesBefore
     | DueBy
     | FactsOf
@@ -123,8 +131,9 @@ class Reach:
     """How far the record has been loaded.
 
     Takers of a grant are loaded from a rank on upwards, charges that want more of it within a
-    span of ranks `(low, high]`, lines of a window up to an instant, those that are not closed
-    before one, grants from an end on, due charges through an instant. Where it is known, nobody
+    span of ranks `(low, high]`, lines of a window up to an instant, all lines that start from one
+    on, those that are not closed before one, grants from an end on, due charges through an
+    instant. Where it is known, nobody
     takes from a grant above the rank `last_taken` but who is loaded, and no charge above the rank
     `last_short` or that starts after `short_through` is short but those that are loaded; a grant
     that came after loading was taken from by nobody before.
@@ -134,9 +143,14 @@ class Reach:
     takers_from: dict[str, Rank] = field(default_factory=dict)
     wanting_within: dict[Question, tuple[Rank, Rank]] = field(default_factory=dict)
     lines_up_to: dict[tuple[datetime, datetime], datetime] = field(default_factory=dict)
+    lines_from: datetime | None = None
     open_before: datetime | None = None
     grants_after: datetime | None = None
     due_through: datetime | None = None
     last_taken: dict[str, Rank] = field(default_factory=dict)
     last_short: Rank = LAST_RANK
     short_through: datetime | None = None
+
+    def has_lines_from(self, instant: datetime) -> bool:
+        """Say whether all lines that start from an instant on are loaded."""
+        return self.whole or (self.lines_from is not None and self.lines_from <= instant)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from booking_credits.ledger.burn_order import BurnOrder
 from booking_credits.ledger.charges import (
@@ -29,7 +29,7 @@ from booking_credits.ledger.charges import (
 )
 from booking_credits.ledger.grants import differ_in_quantity, only_removed_more
 from booking_credits.ledger.kept_takes import KeptTakes
-from booking_credits.ledger.needs import NotLoaded
+from booking_credits.ledger.needs import LinesFrom, NotLoaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from booking_credits.ledger.grants import Grant
     from booking_credits.ledger.needs import Need
     from booking_credits.ledger.standing import StandingGrant
+
+# With each question the walk begins again; fewer questions than these cost less than all lines.
+MANY_GRANTS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +244,14 @@ class _Walk:
         last = self._given_back_above.get(grant_id, LAST_RANK)
         if last <= above:
             return None
-        taker = self.record.last_taker(grant_id, (above, last), self._given_back)
-        self._given_back_above[grant_id] = above if taker is None else taker.rank
-        return taker
+        try:
+            taker = self.record.last_taker(grant_id, (above, last), self._given_back)
+        except NotLoaded as missing:
+            needs = self._widened(missing.needs, self._grant(grant_id))
+        else:
+            self._given_back_above[grant_id] = above if taker is None else taker.rank
+            return taker
+        raise NotLoaded(*needs)
 
     def _displace(self, taker: Charge) -> None:
         self._give_back(taker)
@@ -333,7 +341,7 @@ class _Walk:
             try:
                 found = self._wanting(grant, max(rank, self._position))
             except NotLoaded as missing:
-                needs.extend(missing.needs)
+                needs.extend(self._widened(missing.needs, grant))
                 continue
             if found is None:
                 del self._freed[grant_id]
@@ -350,6 +358,18 @@ class _Walk:
         return self.record.first_wanting(
             grant, above, self._order.better_ids(grant), self._given_back, wants
         )
+
+    def _widened(self, needs: tuple[Need, ...], grant: Grant) -> tuple[Need, ...]:
+        """Ask for all lines from a grant on where the walk has gone through many of them.
+
+        It will go on through those that overlap, and would ask of each.
+        """
+        if len(self.touched) - len(self.change.grants) <= MANY_GRANTS:
+            return needs
+        grants = (known.grant for known in self.record.grants.values())
+        begins = (other.from_at for other in grants if other.overlaps(grant))
+        instant = min((grant.from_at, *begins))
+        return needs if self.record.reach.has_lines_from(instant) else (LinesFrom(instant),)
 
     def _may_want(self, grant: Grant, charge: Charge) -> bool:
         """Say whether a charge would find anything in a grant with limits.

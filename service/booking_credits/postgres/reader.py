@@ -23,6 +23,7 @@ from booking_credits.ledger.needs import (
     Everything,
     FactsOf,
     GrantsEndingAfter,
+    LinesFrom,
     LinesWithin,
     OpenLinesBefore,
     TakersBelow,
@@ -129,6 +130,7 @@ class LedgerReader:
         by_kind: dict[type[Need], list[tuple[AccountRecord, Any]]] = defaultdict(list)
         for record, need in needs:
             by_kind[type(need)].append((record, need))
+        await self._read_lines_from(by_kind[LinesFrom])
         await self._read_takers(by_kind[TakersBelow])
         await self._read_wanting(by_kind[WantingAbove])
         await self._read_lines(by_kind[LinesWithin])
@@ -210,6 +212,15 @@ class LedgerReader:
             places[row["question"]].append(row["place"])
         await self._read_bookings((row["account_id"], row["booking_id"]) for row in rows)
         return [self._page_sizes.page(*found) for found in zip(questions, places, strict=True)]
+
+    async def _read_lines_from(self, asked: list[tuple[AccountRecord, LinesFrom]]) -> None:
+        if not asked:
+            return
+        ids, instants = [r.account_id for r, _ in asked], [need.instant for _, need in asked]
+        rows = await self._fetch("lines_from", ids, instants)
+        await self._read_bookings((row["account_id"], row["booking_id"]) for row in rows)
+        for record, need in asked:
+            record.reach.lines_from = min(need.instant, record.reach.lines_from or need.instant)
 
     async def _read_open_lines(self, asked: list[tuple[AccountRecord, OpenLinesBefore]]) -> None:
         if not asked:

@@ -162,6 +162,12 @@ cross join lateral (
     order by starts_at fetch first w.size rows with ties
 ) as c
 
+-- name: lines_from
+-- Bookings with a line that starts at an instant or later. $1 account, $2 from.
+select distinct c.account_id, c.booking_id
+from unnest($1::text[], $2::timestamptz[]) as w (account_id, from_at)
+join charges as c on c.account_id = w.account_id and c.starts_at >= w.from_at
+
 -- name: open_lines_before
 -- Bookings with a line that starts before an instant and is not closed. $1 account, $2 at.
 select distinct c.account_id, c.booking_id
