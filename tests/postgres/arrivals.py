@@ -106,8 +106,8 @@ def appending_after(facts: int) -> Iterator[None]:
     """Give the database what was settled after so many facts, which usually are many more."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(appending, "_FACTS_AT_ONCE", facts)
-        patch.setattr(appending, "_FACTS_IN_A_TURN", min(facts, appending._FACTS_IN_A_TURN))
-        patch.setattr(part, "_RENDERED_AT_ONCE", min(facts, part._RENDERED_AT_ONCE))
+        patch.setattr(appending, "_TURN_SECONDS", 0.0)
+        patch.setattr(part, "_ANNOUNCEMENTS_AT_ONCE", min(facts, part._ANNOUNCEMENTS_AT_ONCE))
         yield
 
 

@@ -7,6 +7,7 @@ does one thing at a time: whoever else wants it waits for `finish` first.
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 # Each time costs the round trips of four statements.
 _FACTS_AT_ONCE: Final = 200
-# A few milliseconds of settling, after which others than this may have their turn, too.
-_FACTS_IN_A_TURN: Final = 10
+# After so long others than this may have their turn, too: a fact may take a tenth of a millisecond,
+# or seconds.
+_TURN_SECONDS: Final = 0.002
 
 
 class Appending:
@@ -26,7 +28,7 @@ class Appending:
         """Append over a connection, as part of the transaction that it is in."""
         self._writer = writer
         self._connection = connection
-        self._settled = 0
+        self._turn_ends_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -41,18 +43,18 @@ class Appending:
             await asyncio.gather(task, return_exceptions=True)
 
     async def take_turns(self) -> None:
-        """Count a fact that was settled; now and then let the database and others go on.
+        """After a while of settling, let the database and others go on.
 
         Raises what appending raised.
         """
-        self._settled += 1
-        if self._settled % _FACTS_IN_A_TURN:
+        if monotonic() < self._turn_ends_at:
             return
         if self._task is None and len(self._writer.facts) >= _FACTS_AT_ONCE:
             self._task = asyncio.create_task(self._writer.append(self._connection))
         await asyncio.sleep(0)
         if self._task is not None and self._task.done():
             await self.finish()
+        self._turn_ends_at = monotonic() + _TURN_SECONDS
 
     async def finish(self) -> None:
         """Wait until the connection is free. Raises what appending raised."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 EventKey: TypeAlias = tuple[str, str]
 
 # Settling and rendering are each quicker where the processor does one of them for a while.
-_RENDERED_AT_ONCE: Final = 100
+_ANNOUNCEMENTS_AT_ONCE: Final = 150
 
 
 class RepeatSetFree(Exception):
@@ -61,6 +61,7 @@ class Part:
         self._appending = Appending(self._writer, connection)
         self._closings = ClosingsToCome()
         self._settled: list[tuple[AccountRecord, Arrival, Outcome]] = []
+        self._to_render = 0
         self._posted = Posted()
         self._forgotten: list[EventKey] = []
         self._repeated: set[EventKey] = set()
@@ -189,10 +190,11 @@ class Part:
         self._closings.note(record.account_id, outcome, arrival.recorded_at)
         record.accept(outcome)
         self._settled.append((record, arrival, outcome))
+        self._to_render += len(outcome.announcements)
         return None
 
     async def _take_turns(self) -> None:
-        if len(self._settled) >= _RENDERED_AT_ONCE:
+        if self._to_render >= _ANNOUNCEMENTS_AT_ONCE:
             self._render_settled()
         await self._appending.take_turns()
 
@@ -202,7 +204,7 @@ class Part:
         Raises:
             Unpostable: something cannot be rendered, and later facts may be settled upon it.
         """
-        settled, self._settled = self._settled, []
+        settled, self._settled, self._to_render = self._settled, [], 0
         for record, arrival, outcome in settled:
             try:
                 rendered = self._render(arrival, outcome, record.grants)
