@@ -93,8 +93,9 @@ _COINS_ONLY = replace(COINS, shortfall="deny")
 _LATER_TENANT = replace(TENANT, from_at=at("2026-03-03 00:00"), shortfall="deny", issue="month")
 _MONTHLY_TENANT = replace(TENANT, issue="month")
 _ON_ACCOUNT = replace(PACKS, shortfall="on_account")
+IN_BOOKING_ORDER = a_book(policy="coins")
 BOOKS: tuple[PolicyBook, ...] = (
-    a_book(policy="coins"),
+    IN_BOOKING_ORDER,
     a_book(
         *(COINS, _MONTHLY_TENANT, PACKS),
         policy="tenant",
@@ -132,6 +133,7 @@ _closings = st.sets(
 _ends = st.integers(3, PLACES + 6).map(lambda place: FIRST_START + place * GRID)
 _days = st.integers(-1, 4).map(lambda day: FIRST_DAY + timedelta(days=day))
 _quantities = st.sampled_from((3, 5, 8, 8, 13, 20, 1, None))
+_few, _some = st.sampled_from((1, 2, 2, 3, 4)), st.sampled_from((4, 6, 8))
 _scopes = st.sampled_from(_SCOPES)
 _priorities = st.sampled_from((100, 100, 100, 50))
 # At times credits may not pay a line.
@@ -142,6 +144,7 @@ _ONE_DAY, _TWO_DAYS = Span(1, "days"), Span(2, "days")
 _rollovers = st.sampled_from(
     (None, None, None, Rollover(_ONE_DAY, 3), Rollover(_TWO_DAYS, 1), Rollover(_ONE_DAY, None))
 )
+_capped = st.sampled_from((Rollover(_TWO_DAYS, 2), Rollover(_TWO_DAYS, 3)))
 _units = st.sampled_from(("coin", "coin", "credit", "credit", "minute"))
 
 
@@ -211,6 +214,26 @@ def _bookings(draw: st.DrawFn, booking_id: str) -> list[Fact]:
     for _ in range(draw(st.integers(0, 1))):
         line_no = draw(st.sampled_from((None, 1, 2)))
         facts.append(a_start(booking_id, occurred=draw(_instants), line_no=line_no))
+    return facts
+
+
+@st.composite
+def _plain_bookings(draw: st.DrawFn, booking_id: str) -> list[Fact]:
+    """Book one line or two that coins may pay, and at times move or cancel them."""
+    booked = draw(_instants)
+    facts: list[Fact] = []
+    for revision in range(1, 2 + draw(st.sampled_from((0, 0, 1, 1, 2)))):
+        lines = [
+            a_line(number, starts=draw(_starts), costs={"coin": draw(_few)})
+            for number in range(1, 1 + draw(st.integers(0 if revision > 1 else 1, 2)))
+        ]
+        occurred = booked + (revision - 1) * GRID
+        if lines:
+            facts.append(
+                a_booking(booking_id, *lines, revision=revision, occurred=occurred, booked=booked)
+            )
+        else:
+            facts.append(a_cancellation(booking_id, revision=revision, occurred=occurred))
     return facts
 
 
@@ -434,6 +457,38 @@ def histories(draw: st.DrawFn) -> list[Fact]:
     late = [fact for fact in facts if _corrects(fact)]
     first = draw(st.permutations([fact for fact in facts if not _corrects(fact)]))
     return [*first, *closings, *draw(st.permutations(late))]
+
+
+@st.composite
+def crowded_histories(draw: st.DrawFn) -> list[Fact]:
+    """Draw facts of one unit: small grants, some with a cap, and lines that nearly all may pay."""
+    facts: list[Fact] = [
+        a_grant(
+            f"g{number}",
+            draw(_few),
+            granted=draw(_instants),
+            valid_to=draw(st.none() | _ends),
+            priority=draw(_priorities),
+        )
+        for number in range(draw(st.integers(0, 3)))
+    ]
+    for number in range(draw(st.integers(1, 2))):
+        first = draw(_days)
+        facts += [
+            a_renewal(
+                an_allotment(draw(_some), rollover=draw(_capped)),
+                plan=f"p{number}",
+                period=first.isoformat(),
+                ends=(first + timedelta(days=2)).isoformat(),
+                version=version,
+                occurred=draw(_instants),
+            )
+            for version in range(draw(st.integers(1, 2)))
+        ]
+    facts += draw(_removals(_units_of(facts)))
+    for number in range(draw(st.integers(3, 8))):
+        facts += draw(_plain_bookings(f"b{number}"))
+    return draw(st.permutations(facts))
 
 
 def _corrects(fact: Fact) -> bool:

@@ -111,6 +111,25 @@ def test_a_line_beyond_the_end_takes_at_most_the_cap() -> None:
     ] == _told(_renewed(3, TEN_DAYS), _booked())
 
 
+def test_a_line_takes_of_the_cap_that_another_gave_back() -> None:
+    """From one that was booked later and needs no cap, as nothing else is left of the grant."""
+    renewed = a_renewal(an_allotment(200, rollover=Rollover(A_MONTH, 50)))
+    early = _coins("early", "2026-04-04 10:00", 50, booked="2026-02-01 09:00")
+    capped = _coins("capped", "2026-04-06 10:00", 50, booked="2026-02-02 09:00")
+    later = _coins("later", "2026-03-29 10:00", 150, booked="2026-02-03 09:00")
+    moved = _coins("early", "2026-03-08 10:00", 50, booked="2026-02-01 09:00", revision=2)
+    record = a_record(renewed, early, capped, later, moved)
+    assert {"early": 50, "capped": 50, "later": 100} == {
+        booking_id: sum(take.quantity for take in charge.coverage.takes)
+        for (booking_id, _), charge in record.charges.items()
+    }
+
+
+def _coins(booking_id: str, starts: str, cost: int, *, booked: str, revision: int = 1) -> Fact:
+    line = a_line(starts=starts, costs={"coin": cost})
+    return a_booking(booking_id, line, revision=revision, occurred=booked, booked=booked)
+
+
 def test_what_rolled_over_ends_with_its_length() -> None:
     """A line after the longer end finds nothing of it, and is owed."""
     after = _booked("2026-04-12 10:00")

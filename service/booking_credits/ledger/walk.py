@@ -336,7 +336,8 @@ class _Walk:
         needs: list[Need] = []
         for grant_id, rank in list(self._freed.items()):
             grant = self._grant(grant_id)
-            if grant.quantity is not None and self._rest[grant_id] <= 0:
+            # Of one with limits, who had less of it than others may want what those took later.
+            if grant.quantity is not None and not grant.is_limited and self._rest[grant_id] <= 0:
                 continue
             try:
                 found = self._wanting(grant, max(rank, self._position))
