@@ -117,7 +117,7 @@ class Loader:
         takers = [
             charge
             for charge in self._ranked()
-            if need.above < charge.rank < need.rank
+            if need.above < charge.rank < need.place
             and any(take.grant_id == need.grant_id for take in charge.loose)
         ][-self.chunk :]
         self._load_bookings(takers)
@@ -128,17 +128,13 @@ class Loader:
         wanting = [
             charge
             for charge in self._ranked()
-            if charge.rank > need.rank
+            if charge.rank > need.place
             and need.grant.is_valid_at(charge.line.starts_at)
             and (charge.short or any(take.grant_id not in need.better_ids for take in charge.loose))
         ][: self.chunk]
         self._load_bookings(wanting)
-        within = self.record.reach.wanting_within
-        low, high = within.get(need.question, (LAST_RANK, LAST_RANK))
-        if need.rank != high:
-            low = need.rank
-        high = wanting[-1].rank if len(wanting) == self.chunk else LAST_RANK
-        within[need.question] = (low, high)
+        end = wanting[-1].rank if len(wanting) == self.chunk else LAST_RANK
+        self.record.reach.add_wanting(need, end)
 
     def _load_ending_after(self, need: GrantsEndingAfter) -> None:
         ended: list[GrantRecord] = []
@@ -157,7 +153,7 @@ class Loader:
             (
                 charge
                 for charge in self.store.charges.values()
-                if need.low <= charge.line.starts_at < need.to_at
+                if need.place <= charge.line.starts_at < need.to_at
             ),
             key=lambda charge: charge.line.starts_at,
         )

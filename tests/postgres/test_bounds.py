@@ -1,7 +1,7 @@
 """Bounds: what a posting reads grows with what changes, not with the lines that are open."""
 
 import gc
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +15,7 @@ from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.facts import BookingRevised, Fact
 from booking_credits.ledger.needs import Need
 from booking_credits.outbox.rendering import render
+from booking_credits.postgres.pages import PAGE_SIZE
 from booking_credits.postgres.pool import Pool, open_pool
 from booking_credits.postgres.reader import LedgerReader
 from booking_credits.postgres.sql import load_queries
@@ -115,6 +116,15 @@ async def test_a_fact_that_reaches_many_lines_is_settled_again_for_few_pages(
     assert [pages + 3 for pages in few] == many
 
 
+async def test_a_batch_reads_as_little_whatever_its_order(database: str) -> None:
+    """Who asks from an earlier place than the fact before reads a first page, whatever was read."""
+    async with a_poster(database, values_kept=0) as poster:
+        forward = await _rows_read_cancelling(poster, "forward", range(8))
+        backward = await _rows_read_cancelling(poster, "backward", reversed(range(8)))
+
+    assert backward <= forward + 8 * PAGE_SIZE
+
+
 async def test_a_cascade_is_settled_again_for_few_answers(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +207,29 @@ async def _answers_to_a_renewal(
         assert posted.entries >= lines - 1
         counts.append(len(answers))
     return counts
+
+
+async def _rows_read_cancelling(poster: Poster, account_id: str, cancelled: Iterable[int]) -> int:
+    """Cancel bookings in one batch, each leaving what a line costs to thousands that are short."""
+    come = partial(arrival, account_id=account_id)
+    covered = [
+        a_booking(
+            f"{account_id}-b{number}",
+            a_line(starts="2026-03-05 10:00", costs={"coin": COST}),
+            occurred=at("2026-02-01 08:00") + timedelta(seconds=number),
+        )
+        for number in range(8)
+    ]
+    short = [_full_booking(f"{account_id}-short", number) for number in range(400)]
+    gift = a_grant("gift", len(covered) * COST, granted="2026-01-01 08:00")
+    await poster.post(Batch(tuple(map(come, [gift, *covered, *short]))))
+    cancellations = [
+        a_cancellation(f"{account_id}-b{number}", occurred="2026-02-20 09:00")
+        for number in cancelled
+    ]
+    posted = await poster.post(Batch(tuple(map(come, cancellations))))
+    assert posted.entries == 2 * len(cancellations)
+    return posted.rows_read
 
 
 async def _answers_to_a_cascade(

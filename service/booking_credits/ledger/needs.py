@@ -24,12 +24,12 @@ class TakersBelow:
     """Wanted: the last charges that take from a grant and rank below a rank, down to another."""
 
     grant_id: str
-    rank: Rank
+    place: Rank
     above: Rank
 
     @property
     def question(self) -> str:
-        """What is asked of every rank: the grant."""
+        """What is asked from every place: the grant."""
         return self.grant_id
 
 
@@ -38,12 +38,12 @@ class WantingAbove:
     """Wanted: the first charges above a rank that would take more from a grant."""
 
     grant: Grant
-    rank: Rank
+    place: Rank
     better_ids: frozenset[str]
 
     @property
     def question(self) -> Question:
-        """What is asked of every rank: the same grant reading otherwise is another question."""
+        """What is asked from every place; the same grant reading otherwise is another question."""
         return self.grant, self.better_ids
 
 
@@ -56,15 +56,15 @@ class GrantsEndingAfter:
 
 @dataclass(frozen=True, slots=True)
 class LinesWithin:
-    """Wanted: the first lines that start from `low` on, within a window `[from_at, to_at)`."""
+    """Wanted: the first lines that start from an instant on, within a window `[from_at, to_at)`."""
 
     from_at: datetime
     to_at: datetime
-    low: datetime
+    place: datetime
 
     @property
     def question(self) -> tuple[datetime, datetime]:
-        """What is asked of every start: the window."""
+        """What is asked from every place: the window."""
         return self.from_at, self.to_at
 
 
@@ -150,6 +150,16 @@ class Reach:
     last_taken: dict[str, Rank] = field(default_factory=dict)
     last_short: Rank = LAST_RANK
     short_through: datetime | None = None
+
+    def add_wanting(self, need: WantingAbove, end: Rank) -> None:
+        """Note that charges which want more were loaded from where it was asked up to an end.
+
+        What was loaded before counts on where it meets that.
+        """
+        low, high = self.wanting_within.get(need.question, (need.place, end))
+        meets = low <= end and need.place <= high
+        within = (min(low, need.place), max(high, end)) if meets else (need.place, end)
+        self.wanting_within[need.question] = within
 
     def has_lines_from(self, instant: datetime) -> bool:
         """Say whether all lines that start from an instant on are loaded."""

@@ -33,7 +33,7 @@ from booking_credits.ledger.outcomes import Numbers
 from booking_credits.ledger.postings import Flow, Owing, PostedAround, Sums
 from booking_credits.ledger.subjects import ACCOUNT_SUBJECT, CLOCK_SUBJECT, CLOSING_SUBJECT
 from booking_credits.postgres.kept_records import KeptRecords
-from booking_credits.postgres.pages import PAGE_SIZE, Page, PageSizes
+from booking_credits.postgres.pages import PAGE_SIZE, PageSizes
 from booking_credits.postgres.rows import (
     LAST_OF_KINDS,
     buckets_from,
@@ -154,64 +154,76 @@ class LedgerReader:
                 record.balances[row["unit"]] = buckets_from(row)
 
     async def _read_takers(self, asked: list[tuple[AccountRecord, TakersBelow]]) -> None:
-        pages = await self._pages(
+        ends = await self._read_pages(
             "takers_below",
             asked,
+            min,
             [r.account_id for r, _ in asked],
             [need.grant_id for _, need in asked],
-            [need.rank for _, need in asked],
+            [need.place for _, need in asked],
             [need.above for _, need in asked],
         )
-        for (record, need), page in zip(asked, pages, strict=True):
-            takers_from = need.above if page.is_last else min(page.places)
-            record.reach.takers_from[need.grant_id] = takers_from
+        for (record, need), end in zip(asked, ends, strict=True):
+            record.reach.takers_from[need.grant_id] = need.above if end is None else end
 
     async def _read_wanting(self, asked: list[tuple[AccountRecord, WantingAbove]]) -> None:
-        pages = await self._pages(
+        ends = await self._read_pages(
             "wanting_above",
             asked,
+            max,
             [r.account_id for r, _ in asked],
             [need.grant.grant_id for _, need in asked],
             [need.grant.from_at for _, need in asked],
             [need.grant.to_at for _, need in asked],
-            [need.rank for _, need in asked],
+            [need.place for _, need in asked],
             ["\n".join(sorted(need.better_ids)) for _, need in asked],
-            [need.rank <= rank_before(need.grant.from_at, r.timeline) for r, need in asked],
+            [need.place <= rank_before(need.grant.from_at, r.timeline) for r, need in asked],
         )
-        for (record, need), page in zip(asked, pages, strict=True):
-            within = record.reach.wanting_within
-            low, high = within.get(need.question, (need.rank, need.rank))
-            low = low if need.rank == high else need.rank
-            within[need.question] = (low, LAST_RANK if page.is_last else max(page.places))
+        for (record, need), end in zip(asked, ends, strict=True):
+            record.reach.add_wanting(need, LAST_RANK if end is None else end)
 
     async def _read_lines(self, asked: list[tuple[AccountRecord, LinesWithin]]) -> None:
-        pages = await self._pages(
+        ends = await self._read_pages(
             "lines_within",
             asked,
+            lambda starts: max(starts) + timedelta(microseconds=1),
             [r.account_id for r, _ in asked],
-            [need.low for _, need in asked],
+            [need.place for _, need in asked],
             [need.to_at for _, need in asked],
         )
-        for (record, need), page in zip(asked, pages, strict=True):
-            up_to = need.to_at if page.is_last else max(page.places) + timedelta(microseconds=1)
-            record.reach.lines_up_to[need.question] = up_to
+        for (record, need), end in zip(asked, ends, strict=True):
+            record.reach.lines_up_to[need.question] = need.to_at if end is None else end
 
-    async def _pages(
+    async def _read_pages(
         self,
         name: str,
         asked: Sequence[tuple[AccountRecord, TakersBelow | WantingAbove | LinesWithin]],
+        end_of: Callable[[list[Any]], Any],
         *columns: list[Any],
-    ) -> list[Page]:
-        """Read a page of bookings for each question; returns where charges were found for each."""
+    ) -> list[Any]:
+        """Read a page of bookings for each question; returns where each ended, None if at the end.
+
+        `end_of` says where a page ends of the places where charges were found.
+        """
         if not asked:
             return []
         questions = [(record.account_id, need.question) for record, need in asked]
-        rows = await self._fetch(name, *columns, [self._page_sizes.of(q) for q in questions])
+        sizes = [
+            self._page_sizes.of(question, need.place)
+            for question, (_, need) in zip(questions, asked, strict=True)
+        ]
+        rows = await self._fetch(name, *columns, sizes)
         places: list[list[Any]] = [[] for _ in asked]
         for row in rows:
             places[row["question"]].append(row["place"])
         await self._read_bookings((row["account_id"], row["booking_id"]) for row in rows)
-        return [self._page_sizes.page(*found) for found in zip(questions, places, strict=True)]
+        ends = [
+            end_of(found) if len(found) >= size else None
+            for size, found in zip(sizes, places, strict=True)
+        ]
+        for question, end, size in zip(questions, ends, sizes, strict=True):
+            self._page_sizes.double(question, end, size)
+        return ends
 
     async def _read_lines_from(self, asked: list[tuple[AccountRecord, LinesFrom]]) -> None:
         if not asked:
