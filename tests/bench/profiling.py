@@ -147,6 +147,14 @@ async def _show_functions(dsn: str, origins: Sequence[Origin], screen: Console) 
         text = io.StringIO()
         pstats.Stats(profiler, stream=text).strip_dirs().sort_stats(order).print_stats(_LONGEST)
         screen.print(text.getvalue(), markup=False, highlight=False)
+    screen.print(_generated(profiler))
+
+
+def _generated(profiler: cProfile.Profile) -> str:
+    """Sum up the methods that dataclasses were given: by name they are all one, and shown as it."""
+    found = [e for e in profiler.getstats() if getattr(e.code, "co_filename", "") == "<string>"]
+    calls, seconds = sum(e.callcount for e in found), sum(e.inlinetime for e in found)
+    return f"methods that dataclasses generate: {calls:,} calls, {seconds:.2f} seconds"
 
 
 async def _post(dsn: str, origins: Sequence[Origin], spent: Spent) -> None:
