@@ -59,6 +59,8 @@ _METADATA_AGE_MS = 30_000
 _FACTS_KEPT = 4096
 # How long a shutdown waits for the batch in hand.
 _BATCH_SECONDS = 6.0
+# Of what the watchdog grants a batch: by then it is posted in halves, each with a time of its own.
+_BATCH_TIMEOUT_SHARE = 0.2
 
 
 Role: TypeAlias = Literal["inbox", "relay", "clock"]
@@ -224,6 +226,7 @@ class Service:
             book=self._book,
             now=self._now,
             batch_records=self.settings.batch_records,
+            batch_timeout_seconds=self.settings.batch_stuck_seconds * _BATCH_TIMEOUT_SHARE,
             session_timeout_seconds=self.settings.session_timeout_seconds,
         )
 

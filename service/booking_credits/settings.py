@@ -130,7 +130,8 @@ class Settings(BaseSettings):
     batch_stuck_seconds: float = Field(
         default=300.0,
         gt=0,
-        description="How long a batch may be in hand while the database answers.",
+        description="How long a batch may be in hand while the database answers; one that takes a"
+        " fifth of it is posted in halves.",
     )
     relay_stuck_seconds: float = Field(
         default=600.0,

@@ -23,6 +23,7 @@ from local.kafka import Kafka
 from postgres.arrivals import record_of
 
 DEADLINE_SECONDS = 40
+BATCH_TIMEOUT_SECONDS = 1.0
 
 CreateTopic = Callable[..., Awaitable[str]]
 
@@ -34,6 +35,7 @@ class World:
         self.topic = topic
         self.batches: list[Batch] = []
         self.faults: list[Exception] = []
+        self.most_at_once = 1000
         self.positions = Positions(pool)
         self.now = at("2026-03-01 09:00")
         self._kafka = kafka
@@ -43,14 +45,17 @@ class World:
     async def publish(self, names: Iterable[str], partition: int = 0) -> None:
         """Publish a grant for each name."""
         async with self.producing() as producer:
-            for name in names:
-                record = record_of(a_grant(name))
-                await producer.send_and_wait(
-                    self.topic,
-                    record.value,
-                    partition=partition,
-                    headers=list(record.headers),
-                )
+            await self.publish_by(producer, names, partition)
+
+    async def publish_by(
+        self, producer: AIOKafkaProducer, names: Iterable[str], partition: int = 0
+    ) -> None:
+        """Publish a grant for each name by a producer."""
+        for name in names:
+            record = record_of(a_grant(name))
+            await producer.send_and_wait(
+                self.topic, record.value, partition=partition, headers=list(record.headers)
+            )
 
     async def publish_raw(
         self, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
@@ -77,6 +82,7 @@ class World:
             positions=positions or self.positions,
             book=a_book(),
             now=lambda: self.now,
+            batch_timeout_seconds=BATCH_TIMEOUT_SECONDS,
         )
         await inbox.start()
         try:
@@ -128,6 +134,8 @@ class World:
     async def _post(self, batch: Batch) -> Posted:
         if self.faults:
             raise self.faults.pop(0)
+        if len(batch.arrivals) > self.most_at_once:
+            await asyncio.sleep(DEADLINE_SECONDS)
         moves = [
             (a.topic, a.partition, a.next_offset, a.fingerprint, a.owner, a.epoch, a.read_through)
             for a in batch.advances
@@ -271,6 +279,29 @@ async def test_while_the_database_fails_a_batch_is_tried_again_and_nothing_is_sk
         await world.publish(["c"])
         await until(lambda: world.names() == ["a", "b", "c"])
         assert 3 == inbox.state.failures
+
+
+async def test_a_batch_that_takes_too_long_is_posted_in_halves(world: World) -> None:
+    """Each in a time of its own and with its position, until they are small enough."""
+    world.most_at_once = 2
+    names = [f"grant-{number}" for number in range(7)]
+    async with world.producing(transactional_id="all-at-once") as producer, producer.transaction():
+        await world.publish_by(producer, names)
+
+    async with world.reading() as inbox:
+        await until(lambda: world.names() == names)
+        assert [1, 2, 2, 2] == [len(batch.arrivals) for batch in world.batches]
+        assert 3 == inbox.state.failures
+
+
+async def test_a_record_that_takes_long_by_itself_is_given_its_time(world: World) -> None:
+    """There is nothing to halve: what fails is tried again."""
+    world.faults = [TimeoutError()]
+    await world.publish(["a"])
+
+    async with world.reading() as inbox:
+        await until(lambda: world.names() == ["a"])
+        assert 1 == inbox.state.failures
 
 
 async def test_an_inbox_stops_in_time_while_the_database_fails(world: World) -> None:

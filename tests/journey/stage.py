@@ -120,6 +120,7 @@ class Stage:
         fault: str | None = None,
         clock: Path | None = None,
         batch_records: int = 100,
+        batch_stuck_seconds: float = 300,
         dsn: str | None = None,
         health_port: int = 0,  # There is one usual port, and more than one worker.
     ) -> Worker:
@@ -127,6 +128,7 @@ class Stage:
         environment = self._environment(
             postgres_dsn=dsn or self.dsn,
             batch_records=str(batch_records),
+            batch_stuck_seconds=str(batch_stuck_seconds),
             health_port=str(health_port),
         )
         staged = {"JOURNEY_FAULT": fault, "JOURNEY_CLOCK": clock and str(clock)}

@@ -10,6 +10,13 @@ from journey.stage import Stage, connected, wait_until, wait_until_stopped
 from local.postgres import Postgres
 
 AWAY_SECONDS = 20
+# By which a batch of the load's size takes longer than the watchdog grants it.
+SLOW_FACTS = """
+    create function be_slow() returns trigger language plpgsql as
+        'begin perform pg_sleep(0.02); return new; end';
+    create trigger slow before insert on facts for each row
+        when (new.source <> 'booking-credits/clock') execute function be_slow();
+"""
 
 
 async def test_a_postgres_that_ends_in_mid_batch_is_waited_for(
@@ -60,6 +67,20 @@ async def test_a_commit_without_an_answer_is_not_doubled(stage: Stage) -> None:
     failures = [*worker.logged("posting_failed"), *worker.logged("clock_failed")]
     assert len(failures) >= 3
     await check(stage, load)
+
+
+async def test_a_batch_that_is_too_much_at_once_is_posted_in_halves(narrow_stage: Stage) -> None:
+    """Before the watchdog sees it stuck, which would end one worker after the other."""
+    load = make_load(10, seed=9)
+    await narrow_stage.send(load)
+    async with connected(narrow_stage.dsn) as connection:
+        await connection.execute(SLOW_FACTS)
+    worker = narrow_stage.start_worker(batch_records=1000, batch_stuck_seconds=5)
+    await narrow_stage.settled()
+    assert worker.running
+    await narrow_stage.stop_workers()
+    assert {"TimeoutError"} == {line["error"] for line in worker.logged("posting_failed")}
+    await check(narrow_stage, load)
 
 
 async def _terminate_sessions(stage: Stage) -> None:

@@ -1,8 +1,8 @@
 """Subscriber: one batch after the other, from all input topics into posting.
 
 A batch ends when it is posted with its positions, and only then. While the database is away the
-batch is tried again, and again; nothing is skipped. Kafka's own offset is committed afterwards,
-for those who watch the lag.
+batch is tried again, and again; nothing is skipped. One that takes too long is posted in halves.
+Kafka's own offset is committed afterwards, for those who watch the lag.
 """
 
 from __future__ import annotations
@@ -55,6 +55,10 @@ class NotPosted(Exception):
     """The batch in hand could not be posted before the end; it will be read again."""
 
 
+class TooLong(Exception):
+    """The batch in hand takes longer than it may, and has parts."""
+
+
 class Inbox:
     """Reads the input topics as a member of a consumer group, until it is stopped."""
 
@@ -70,6 +74,7 @@ class Inbox:
         book: PolicyBook,
         now: Callable[[], datetime],
         batch_records: int = 1000,
+        batch_timeout_seconds: float = 60,
         session_timeout_seconds: int = 30,
     ) -> None:
         """Subscribe by a broker that is not started and has no other subscriber.
@@ -83,6 +88,7 @@ class Inbox:
         self._post = post
         self._book = book
         self._now = now
+        self._batch_timeout_seconds = batch_timeout_seconds
         self._owner = uuid4()
         self._stopping = asyncio.Event()
         self.assignment = Assignment(self._consumer, positions, look_factory, self._owner)
@@ -165,14 +171,24 @@ class Inbox:
 
     async def _handle(self, records: Any) -> None:
         self.assignment.idle.clear()
-        self.state.begin()
         try:
-            batch = self._read(records)
-            if batch.advances:
-                await self._post_until_posted(batch)
+            await self._post_records(records)
         finally:
             self.state.end()
             self.assignment.idle.set()
+
+    async def _post_records(self, records: Sequence[Record]) -> None:
+        """Post records at once or, where that takes too long, each half by itself."""
+        self.state.begin()
+        batch = self._read(records)
+        if not batch.advances:
+            return
+        middle = len(records) // 2
+        try:
+            await self._post_until_posted(batch, self._batch_timeout_seconds if middle else None)
+        except TooLong:
+            await self._post_records(records[:middle])
+            await self._post_records(records[middle:])
 
     def _read(self, records: Iterable[Record]) -> Batch:
         """Read the records of the partitions that may be posted from; others are another's."""
@@ -199,18 +215,23 @@ class Inbox:
             tuple(advances),
         )
 
-    async def _post_until_posted(self, batch: Batch) -> None:
+    async def _post_until_posted(self, batch: Batch, timeout_seconds: float | None) -> None:
         failures = 0
-        while not await self._try_to_post(batch):
+        while not await self._try_to_post(batch, timeout_seconds):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), retry_delay_seconds(failures))
                 raise NotPosted
             failures += 1
 
-    async def _try_to_post(self, batch: Batch) -> bool:
-        """Say whether a batch is done with: posted, or another consumer's to post."""
+    async def _try_to_post(self, batch: Batch, timeout_seconds: float | None) -> bool:
+        """Say whether a batch is done with: posted, or another consumer's to post.
+
+        Raises:
+            TooLong: it took longer than it may, or one of its statements did.
+        """
         try:
-            posted = await self._post(batch)
+            async with timeout(timeout_seconds):
+                posted = await self._post(batch)
         except Fenced:
             partitions = [(a.topic, a.partition) for a in batch.advances]
             _log.warning("batch_fenced", partitions=partitions)
@@ -220,6 +241,8 @@ class Inbox:
         except Exception as error:  # noqa: BLE001 - whatever it is, what was read must be posted
             self.state.failures += 1
             _log.warning("posting_failed", error=type(error).__name__)
+            if timeout_seconds is not None and isinstance(error, TimeoutError):
+                raise TooLong from None
             return False
         for advance in batch.advances:
             reading = self.assignment.readings.get((advance.topic, advance.partition))
