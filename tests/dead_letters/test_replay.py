@@ -103,6 +103,14 @@ async def test_a_record_that_fails_again_is_another_attempt_of_the_first(databas
     assert [(1, 1, None), (50, 2, str(first)), (60, 3, str(first))] == found
 
 
+async def test_another_record_in_the_same_place_has_a_letter_of_its_own(database: str) -> None:
+    """A topic that was made anew begins its offsets anew."""
+    origin = an_origin(offset=1)
+    await put(database, origin)
+    await put(database, replace(origin, value=b"another"))
+    assert 2 == len(json.loads((await run(database, "list", "--output", "json")).out))
+
+
 async def test_a_replayed_letter_of_a_replayed_letter_names_the_first(
     kafka: Kafka, database: str, topics: CreateTopic
 ) -> None:

@@ -70,7 +70,7 @@ def test_a_worker_that_does_its_work_is_left_alone() -> None:
         ({"polls": 7}, "consumer does not poll"),
         ({"fetched_at_ms": 7}, "consumer does not fetch"),
         ({"fetched_at_ms": 0}, "consumer does not fetch"),
-        ({"batch_began_at": 7.0}, "batch is not posted"),
+        ({"batch_began_at": 7.0, "posting_began_at": 7.0}, "batch is not posted"),
         ({"published": {}, "last_looked_at": None}, "relay does not look"),
         ({"published": {}}, "relay does not publish"),
     ],
@@ -91,6 +91,7 @@ def test_what_stands_still_is_found_when_its_budget_is_spent(
         {
             "database_answers": False,
             "batch_began_at": 7.0,
+            "posting_began_at": 7.0,
             "polls": 7,
             "last_looked_at": None,
             "published": {},

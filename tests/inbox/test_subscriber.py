@@ -1,187 +1,19 @@
 """Subscriber: on a real Kafka and Postgres, every record is posted, whatever breaks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from faststream.kafka import KafkaBroker
+from aiokafka import TopicPartition
 
+from booking_credits.inbox import subscriber
 from booking_credits.inbox.starts import Start, find_starts
-from booking_credits.inbox.subscriber import Inbox
-from booking_credits.ledger.facts import CreditsGranted
-from booking_credits.postgres.pool import Pool, open_pool
-from booking_credits.postgres.positions import Held, Partition, Positions, complete_through
-from booking_credits.postgres.registry import advance_positions
-from booking_credits.posting.batch import Batch, DeadLetter, Fenced, Posted
-from builders import a_book, a_grant, at
+from booking_credits.postgres.pool import open_pool
+from booking_credits.postgres.positions import Held
+from builders import at
+from inbox.worlds import DEADLINE_SECONDS, CreateTopic, Stubborn, World, until
 from local.kafka import Kafka
-from postgres.arrivals import record_of
-
-DEADLINE_SECONDS = 40
-BATCH_TIMEOUT_SECONDS = 1.0
-
-CreateTopic = Callable[..., Awaitable[str]]
-
-
-class World:
-    """A topic to publish to, and what inboxes made of it."""
-
-    def __init__(self, kafka: Kafka, pool: Pool, topic: str) -> None:
-        self.topic = topic
-        self.batches: list[Batch] = []
-        self.faults: list[Exception] = []
-        self.most_at_once = 1000
-        self.positions = Positions(pool)
-        self.now = at("2026-03-01 09:00")
-        self._kafka = kafka
-        self._pool = pool
-        self._group_id = f"group-{uuid4().hex}"
-
-    async def publish(self, names: Iterable[str], partition: int = 0) -> None:
-        """Publish a grant for each name."""
-        async with self.producing() as producer:
-            await self.publish_by(producer, names, partition)
-
-    async def publish_by(
-        self, producer: AIOKafkaProducer, names: Iterable[str], partition: int = 0
-    ) -> None:
-        """Publish a grant for each name by a producer."""
-        for name in names:
-            record = record_of(a_grant(name))
-            await producer.send_and_wait(
-                self.topic, record.value, partition=partition, headers=list(record.headers)
-            )
-
-    async def publish_raw(
-        self, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
-    ) -> None:
-        """Publish any record."""
-        async with self.producing() as producer:
-            await producer.send_and_wait(self.topic, value, key=b"k", headers=headers, partition=0)
-
-    @asynccontextmanager
-    async def reading(self, positions: "Stubborn | None" = None) -> AsyncIterator[Inbox]:
-        """Run an inbox for as long as the block lasts."""
-        inbox = Inbox(
-            KafkaBroker(
-                self._kafka.bootstrap_servers,
-                logger=None,
-                allow_auto_create_topics=False,
-                metadata_max_age_ms=1000,
-                graceful_timeout=5,
-            ),
-            self.look,
-            [self.topic],
-            self._group_id,
-            post=self._post,
-            positions=positions or self.positions,
-            book=a_book(),
-            now=lambda: self.now,
-            batch_timeout_seconds=BATCH_TIMEOUT_SECONDS,
-        )
-        await inbox.start()
-        try:
-            yield inbox
-        finally:
-            await inbox.stop()
-
-    async def recreate(self, partitions: int = 1) -> None:
-        """Delete the topic and make it anew under the same name."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka.bootstrap_servers)
-        await admin.start()
-        try:
-            await admin.delete_topics([self.topic])
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                while True:
-                    made = await admin.create_topics([NewTopic(self.topic, partitions, 1)])
-                    if made.topic_errors[0][1] == 0:
-                        return
-                    await asyncio.sleep(0.05)
-        finally:
-            await admin.close()
-
-    def look(self) -> AIOKafkaConsumer:
-        """Make a consumer without a group."""
-        return AIOKafkaConsumer(
-            bootstrap_servers=self._kafka.bootstrap_servers,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-        )
-
-    def names(self) -> list[str]:
-        """List the grants that were posted, in order."""
-        return [
-            arrival.fact.grant_id
-            for batch in self.batches
-            for arrival in batch.arrivals
-            if isinstance(arrival.fact, CreditsGranted)
-        ]
-
-    def letters(self) -> list[DeadLetter]:
-        """List the dead letters that were posted, in order."""
-        return [letter for batch in self.batches for letter in batch.dead_letters]
-
-    async def complete_through(self) -> datetime | None:
-        """Say through which instant the topic was read."""
-        async with self._pool.acquire() as connection:
-            return await complete_through(connection, [self.topic])
-
-    async def _post(self, batch: Batch) -> Posted:
-        if self.faults:
-            raise self.faults.pop(0)
-        if len(batch.arrivals) > self.most_at_once:
-            await asyncio.sleep(DEADLINE_SECONDS)
-        moves = [
-            (a.topic, a.partition, a.next_offset, a.fingerprint, a.owner, a.epoch, a.read_through)
-            for a in batch.advances
-        ]
-        async with self._pool.acquire() as connection, connection.transaction():
-            if not await advance_positions(connection, moves):
-                raise Fenced
-        self.batches.append(batch)
-        return Posted()
-
-    @asynccontextmanager
-    async def producing(self, **options: str) -> AsyncIterator[AIOKafkaProducer]:
-        """Run a producer for as long as the block lasts."""
-        producer = AIOKafkaProducer(bootstrap_servers=self._kafka.bootstrap_servers, **options)
-        await producer.start()
-        try:
-            yield producer
-        finally:
-            await producer.stop()
-
-
-class Stubborn:
-    """Positions that cannot be taken for the first few times."""
-
-    def __init__(self, positions: Positions, refusals: int) -> None:
-        self.positions = positions
-        self.refusals = refusals
-
-    async def take(self, partitions: Iterable[Partition], owner: UUID) -> dict[Partition, Held]:
-        if self.refusals:
-            self.refusals -= 1
-            raise ConnectionError
-        return await self.positions.take(partitions, owner)
-
-    async def note_ends(self, ends: Iterable[tuple[str, int, int, datetime]], owner: UUID) -> None:
-        await self.positions.note_ends(ends, owner)
-
-
-@pytest.fixture
-async def world(database: str, kafka: Kafka, topics: CreateTopic) -> AsyncIterator[World]:
-    """An empty topic of one partition."""
-    pool = await open_pool(database, application_name="test", max_size=4)
-    try:
-        yield World(kafka, pool, await topics("facts"))
-    finally:
-        await pool.close()
 
 
 async def test_records_are_posted_in_order_with_how_far_they_were_read(world: World) -> None:
@@ -294,6 +126,22 @@ async def test_a_batch_that_takes_too_long_is_posted_in_halves(world: World) -> 
         assert 3 == inbox.state.failures
 
 
+async def test_a_batch_that_is_posted_in_parts_is_in_hand_until_the_last(world: World) -> None:
+    """Its age goes on, while each part has the time that the watchdog grants."""
+    world.most_at_once = 1
+    async with world.producing(transactional_id="all-at-once") as producer, producer.transaction():
+        await world.publish_by(producer, ["a", "b", "c", "d"])
+
+    async with world.reading() as inbox:
+        await until(lambda: inbox.state.batch_began_at is not None)
+        began_at = inbox.state.batch_began_at
+        await until(lambda: inbox.state.failures == 2)
+        assert began_at == inbox.state.batch_began_at
+        assert inbox.state.posting_began_at != began_at
+        await until(lambda: inbox.state.batch_began_at is None)
+        assert ["a", "b", "c", "d"] == world.names()
+
+
 async def test_a_record_that_takes_long_by_itself_is_given_its_time(world: World) -> None:
     """There is nothing to halve: what fails is tried again."""
     world.faults = [TimeoutError()]
@@ -373,6 +221,23 @@ async def test_a_topic_that_is_made_anew_under_way_is_read_from_its_beginning(
         await world.publish(["x", "y"])
         await until(lambda: world.names() == ["a", "b", "c", "x", "y"])
         assert inbox.assignment.topics_recreated
+
+
+async def test_a_topic_that_was_made_anew_behind_a_long_batch_is_read_from_its_beginning(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then it may have grown past the position, which says nothing any more."""
+    monkeypatch.setattr(subscriber, "LONG_BATCH_SECONDS", 0.5)
+    async with world.reading() as inbox:
+        await world.publish(["a"])
+        await until(lambda: world.names() == ["a"])
+        world.faults = [ConnectionError() for _ in range(8)]
+        await world.publish(["b"])
+        await until(lambda: inbox.state.failures >= 1)
+        await world.recreate()
+        await world.publish(["c", "d", "e"])
+        await until(lambda: world.names() == ["a", "b", "c", "d", "e"])
+        assert 1 == inbox.assignment.topics_recreated
 
 
 async def test_records_below_the_position_make_an_inbox_look_again(world: World) -> None:
@@ -480,10 +345,3 @@ async def _publish_everywhere(world: World, records: int) -> None:
     for number in range(records):
         for partition in range(4):
             await world.publish([f"g{number}-{partition}"], partition)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, but not for ever."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
-            await asyncio.sleep(0.01)

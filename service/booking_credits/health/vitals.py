@@ -29,6 +29,7 @@ class Reading:
 
     runs: bool = False
     batch_began_at: float | None = None
+    posting_began_at: float | None = None
     polls: int = 0
     fetched_at_ms: int | None = None
     failures: int = 0
@@ -94,6 +95,7 @@ def reading_of(inbox: Inbox | None) -> Reading:
     return Reading(
         runs=True,
         batch_began_at=state.batch_began_at,
+        posting_began_at=state.posting_began_at,
         polls=state.polls,
         fetched_at_ms=inbox.fetched_at_ms(),
         failures=state.failures,

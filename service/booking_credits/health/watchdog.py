@@ -157,7 +157,8 @@ def _may_poll(vitals: Vitals) -> bool:
 
 
 def _batch(vitals: Vitals) -> Hashable | None:
-    return vitals.reading.batch_began_at if vitals.database_answers else None
+    # Of a batch that is posted in parts, each has its time.
+    return vitals.reading.posting_began_at if vitals.database_answers else None
 
 
 def _looked(vitals: Vitals) -> Hashable | None:

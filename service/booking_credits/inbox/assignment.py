@@ -2,7 +2,8 @@
 
 Positions are kept in Postgres, beside what was posted from them; what Kafka remembers is a hint.
 So a partition that is assigned is paused, its position taken and looked after, and only then
-read. Taking it fences off whoever had it before.
+read. Taking it fences off whoever had it before. One that Kafka does not let us look at holds up no
+other.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from booking_credits.inbox.starts import find_starts
 from booking_credits.retries import retry_delay_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
     from uuid import UUID
 
     from aiokafka import AIOKafkaConsumer
 
-    from booking_credits.inbox.starts import ConsumerFactory
+    from booking_credits.inbox.starts import ConsumerFactory, Start
     from booking_credits.postgres.positions import Held, Partition
 
     class TakesPositions(Protocol):
@@ -49,6 +50,10 @@ FENCED_DELAY_SECONDS: Final = 4.0
 _TAKE_TIMEOUT_SECONDS: Final = 30.0
 
 _log = structlog.get_logger("inbox")
+
+
+class LookFailed(Exception):
+    """Kafka did not say what has become of partitions."""
 
 
 @dataclass(slots=True)
@@ -82,6 +87,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self._look_factory = look_factory
         self._owner = owner
         self._taking: set[asyncio.Task[None]] = set()
+        self._claims: dict[TopicPartition, object] = {}
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Let the batch in hand be posted, as long as the group can wait; then let go."""
@@ -97,12 +103,14 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.assigned = frozenset(assigned)
         self._take_over(self.assigned, 0)
 
-    def let_go(self, partitions: Collection[Partition]) -> None:
+    def let_go(
+        self, partitions: Collection[Partition], delay_seconds: float = FENCED_DELAY_SECONDS
+    ) -> None:
         """Read partitions anew from their position, after a while, if they are still assigned."""
         for partition in partitions:
             self.readings.pop(partition, None)
         again = {TopicPartition(*partition) for partition in partitions} & self.assigned
-        self._take_over(again, FENCED_DELAY_SECONDS)
+        self._take_over(again, delay_seconds)
 
     async def stop(self) -> None:
         """Take nothing over any more."""
@@ -113,45 +121,68 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.wait(taking)
 
     def _take_over(self, partitions: Collection[TopicPartition], delay_seconds: float) -> None:
+        """Take partitions over after a while; whoever was about to take one of them does not."""
         if not partitions:
             return
         self._consumer().pause(*partitions)
-        task = asyncio.create_task(self._take_until_taken(partitions, delay_seconds))
+        claim = object()
+        self._claims.update(dict.fromkeys(partitions, claim))
+        task = asyncio.create_task(self._take_until_taken(claim, partitions, delay_seconds))
         self._taking.add(task)
         task.add_done_callback(self._taking.discard)
 
+    def _claimed(self, claim: object, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+        return [partition for partition in partitions if self._claims.get(partition) is claim]
+
     async def _take_until_taken(
-        self, partitions: Collection[TopicPartition], delay_seconds: float
+        self, claim: object, partitions: Iterable[TopicPartition], delay_seconds: float
     ) -> None:
         failures = 0
         while True:
             await asyncio.sleep(delay_seconds)
+            claimed = self._claimed(claim, partitions)
+            if not claimed:
+                return
             try:
                 async with timeout(_TAKE_TIMEOUT_SECONDS):
-                    await self._take(partitions)
+                    await self._take(claim, claimed)
             except Exception as error:  # noqa: BLE001 - until it is taken, nothing is read
                 delay_seconds = retry_delay_seconds(failures)
                 failures += 1
                 _log.warning(
                     "partitions_not_taken",
-                    error=type(error).__name__,
+                    error=type(error.__cause__ or error).__name__,
                     again_in_seconds=delay_seconds,
                 )
+                if isinstance(error, LookFailed) and len(claimed) > 1:
+                    middle = len(claimed) // 2
+                    self._take_over(claimed[:middle], delay_seconds)
+                    self._take_over(claimed[middle:], delay_seconds)
+                    return
             else:
                 return
 
-    async def _take(self, partitions: Collection[TopicPartition]) -> None:
+    async def _take(self, claim: object, partitions: Collection[TopicPartition]) -> None:
         taken = await self._positions.take(
             [(p.topic, p.partition) for p in partitions], self._owner
         )
-        starts = await find_starts(self._look_factory, taken)
-        consumer = self._consumer()
-        for partition, start in starts.items():
+        starts = await self._look(taken)
+        consumer, claimed = self._consumer(), self._claimed(claim, partitions)
+        for there in claimed:
+            partition = (there.topic, there.partition)
+            start = starts[partition]
             if start.surprise is not None:
                 self._alert(partition, start.surprise, start.offset)
-            consumer.seek(TopicPartition(*partition), start.offset)
+            consumer.seek(there, start.offset)
             self.readings[partition] = Reading(taken[partition].epoch, start.offset)
-        consumer.resume(*partitions)
+        if claimed:
+            consumer.resume(*claimed)
+
+    async def _look(self, taken: Mapping[Partition, Held]) -> dict[Partition, Start]:
+        try:
+            return await find_starts(self._look_factory, taken)
+        except Exception as error:
+            raise LookFailed from error
 
     def _alert(self, partition: Partition, surprise: str, offset: int) -> None:
         self.topics_recreated += surprise == "topic_recreated"

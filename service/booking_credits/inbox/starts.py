@@ -91,7 +91,8 @@ async def _read_at(
     records: dict[TopicPartition, Record] = {}
     waiting = set(offsets)
     while waiting:
-        fetched = await consumer.getmany(*waiting, timeout_ms=_POLL_MS)
+        # Singly: what stands behind it may be nothing that can be read.
+        fetched = await consumer.getmany(*waiting, timeout_ms=_POLL_MS, max_records=1)
         for partition, batch in fetched.items():
             if batch and batch[0].offset == offsets[partition]:
                 records[partition] = batch[0]

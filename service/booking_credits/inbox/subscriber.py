@@ -8,6 +8,7 @@ Kafka's own offset is committed afterwards, for those who watch the lag.
 from __future__ import annotations
 
 import asyncio
+import time
 from asyncio import timeout
 from contextlib import suppress
 from itertools import groupby
@@ -25,6 +26,7 @@ from faststream.kafka.message import KafkaAckableMessage
 
 from booking_credits.inbox.assignment import Assignment
 from booking_credits.inbox.ends import Ends
+from booking_credits.inbox.polling import Polling
 from booking_credits.inbox.reading import read_record
 from booking_credits.inbox.records import fingerprint, origin_of, read_through
 from booking_credits.inbox.state import InboxState
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 _COMMIT_TIMEOUT_SECONDS: Final = 5
 _START_TIMEOUT_SECONDS: Final = 60
+# After a longer one a topic may be another, and have grown as long as it was.
+LONG_BATCH_SECONDS: Final = 30
 
 _log = structlog.get_logger("inbox")
 
@@ -99,7 +103,7 @@ class Inbox:
             batch=True,
             group_id=group_id,
             partition_assignment_strategy=(RangePartitionAssignor,),
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",
             ack_policy=AckPolicy.NACK_ON_ERROR,
             isolation_level="read_committed",
             max_records=batch_records,
@@ -116,7 +120,7 @@ class Inbox:
         )
         self._subscriber(self._handle)
         # A client that only raises looks as alive as one that has nothing to read.
-        self._poll = self._subscriber.get_msg
+        self._polling = Polling(self._subscriber.get_msg, self.assignment, batch_records)
         self._subscriber.get_msg = self._poll_and_count  # type: ignore[method-assign]
 
     async def start(self) -> None:
@@ -154,7 +158,7 @@ class Inbox:
         return consumer
 
     async def _poll_and_count(self, consumer: AIOKafkaConsumer) -> tuple[Record, ...]:
-        records = await self._poll(consumer)
+        records = await self._polling.next_records(consumer)
         self.state.polls += 1
         await self._ends.note({(record.topic, record.partition) for record in records})
         return records
@@ -171,11 +175,14 @@ class Inbox:
 
     async def _handle(self, records: Any) -> None:
         self.assignment.idle.clear()
+        began_at = time.monotonic()
         try:
             await self._post_records(records)
         finally:
             self.state.end()
             self.assignment.idle.set()
+        if time.monotonic() - began_at > LONG_BATCH_SECONDS:
+            self.assignment.let_go(list(self.assignment.readings), 0)
 
     async def _post_records(self, records: Sequence[Record]) -> None:
         """Post records at once or, where that takes too long, each half by itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -34,7 +35,9 @@ def letter_of(arrival: Arrival, reason: str, detail: str) -> DeadLetter:
 def dead_letter_row(letter: DeadLetter) -> tuple[object, ...]:
     """Write a letter as `put_dead_letters` takes it; the same record has the same id."""
     origin = letter.origin
-    name = f"{origin.topic}/{origin.partition}/{origin.offset}"
+    # A topic may be made anew, with another record in the same place.
+    content = sha256(repr((origin.timestamp, origin.key, origin.value)).encode()).hexdigest()
+    name = f"{origin.topic}/{origin.partition}/{origin.offset}/{content}"
     if not origin.headers and letter.event_id is not None:
         name = f"{letter.source}/{letter.event_id}"
     return (
