@@ -22,6 +22,7 @@ from builders import at
 from local.kafka import Kafka
 
 TYPE = "balance-changed"
+MISSING_TYPE = "overage-detected"
 DEADLINE_SECONDS = 20
 NAMESPACE = UUID("2f0e2a57-8f2b-4f6e-9a2e-3f5b3b0f4a11")
 
@@ -37,7 +38,9 @@ class Outbox:
         self.topic = topic
         self._kafka = kafka
 
-    async def put(self, account_id: str, sequences: Sequence[int], payload: str = "{}") -> None:
+    async def put(
+        self, account_id: str, sequences: Sequence[int], payload: str = "{}", kind: str = TYPE
+    ) -> None:
         """Announce something of an account, in one transaction."""
         connection = await asyncpg.connect(self.dsn)
         try:
@@ -53,7 +56,7 @@ class Outbox:
                 select $7, account_id, sequence, part from announced order by sequence
                 """,
                 account_id,
-                TYPE,
+                kind,
                 at("2026-03-01 09:00"),
                 payload,
                 list(sequences),
@@ -95,7 +98,7 @@ class Outbox:
         return Relay(
             queue or OutboxQueue(self.dsn),
             options.pop("producers", self.producer),
-            {TYPE: self.topic},
+            {TYPE: self.topic, MISSING_TYPE: f"{self.topic}-missing"},
         )
 
     def producer(self) -> AIOKafkaProducer:
@@ -271,6 +274,22 @@ async def test_an_event_that_kafka_refuses_holds_up_its_shard_alone(outbox: Outb
 
     assert {name: [1, 2, 3] for name in others} == sequences(await outbox.read(), others)
     assert 1 == await outbox.left()
+
+
+async def test_a_topic_that_is_missing_holds_up_who_needs_it(outbox: Outbox) -> None:
+    """However many shards do, the others' events go out as they come."""
+    kept_up = {shard_of(name): name for name in (f"account-{number}" for number in range(200))}
+    _, other = kept_up.popitem()
+    for name in kept_up.values():
+        await outbox.put(name, [1], kind=MISSING_TYPE)
+    async with running(outbox.relay()) as relay:
+        await until(lambda: relay.state.failures > 1)
+        for number in (1, 2, 3):
+            await outbox.put(other, [number])
+            await until(partial(_has_published, relay, number))
+
+    assert {other: [1, 2, 3]} == sequences(await outbox.read(), [other])
+    assert len(kept_up) == await outbox.left()
 
 
 async def test_a_page_ends_before_it_grows_too_large(outbox: Outbox) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from asyncio import gather, timeout
 from collections import defaultdict
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from aiokafka.errors import ProducerClosed
+import structlog
+from aiokafka.errors import ProducerClosed, UnknownTopicOrPartitionError
 from aiokafka.partitioner import DefaultPartitioner
 
 from booking_credits.kafka_ends import end_client
@@ -30,8 +32,18 @@ Target: TypeAlias = tuple[str, int]
 _START_TIMEOUT_SECONDS: Final = 20
 _PUBLISH_TIMEOUT_SECONDS: Final = 30
 _STOP_TIMEOUT_SECONDS: Final = 5
+_TOPIC_TIMEOUT_SECONDS: Final = 3
+# So that those who need a topic that is missing do not keep others waiting one after the other.
+_TOPIC_MISSES_SECONDS: Final = 10
 # As `write_headers` of the contracts writes them, which checks what is known to be right here.
 _HEADERS: Final = (("content-type", b"application/json"), ("ce_specversion", b"1.0"))
+
+
+_log = structlog.get_logger("outbox")
+
+
+class TopicMissing(Exception):
+    """Kafka says nothing of a topic."""
 
 
 @lru_cache(maxsize=16_384)
@@ -65,6 +77,7 @@ class Publisher:
         self._source = source.encode()
         self._trace = trace
         self._producer: AIOKafkaProducer | None = None
+        self._misses_until: dict[str, float] = {}
 
     async def publish(self, page: Sequence[Queued]) -> None:
         """Publish in order and return once Kafka has everything.
@@ -76,6 +89,9 @@ class Publisher:
             with self._trace(page):
                 async with timeout(_PUBLISH_TIMEOUT_SECONDS):
                     await self._send(producer, page)
+        except TopicMissing:
+            # Before anything was sent.
+            raise
         except BaseException:
             await self.close()
             raise
@@ -107,11 +123,22 @@ class Publisher:
             by_key[self._topics[queued.type], queued.account_id].append(queued)
         by_target: dict[Target, list[Queued]] = defaultdict(list)
         for (topic, account_id), events in by_key.items():
-            partitions = tuple(sorted(await producer.partitions_for(topic)))
+            partitions = await self._partitions_of(producer, topic)
             by_target[topic, _partition_of(account_id, partitions)].extend(events)
         await gather(
             *(self._send_to(producer, target, events) for target, events in by_target.items())
         )
+
+    async def _partitions_of(self, producer: AIOKafkaProducer, topic: str) -> tuple[int, ...]:
+        if time.monotonic() < self._misses_until.get(topic, 0.0):
+            raise TopicMissing
+        try:
+            async with timeout(_TOPIC_TIMEOUT_SECONDS):
+                return tuple(sorted(await producer.partitions_for(topic)))
+        except (TimeoutError, UnknownTopicOrPartitionError):
+            self._misses_until[topic] = time.monotonic() + _TOPIC_MISSES_SECONDS
+            _log.error("topic_missing", topic=topic)
+            raise TopicMissing from None
 
     async def _send_to(
         self, producer: AIOKafkaProducer, target: Target, events: Iterable[Queued]
