@@ -27,6 +27,7 @@ from builders import (
     a_start,
     an_account,
     an_allotment,
+    at,
     post,
     time_passed,
 )
@@ -83,6 +84,25 @@ def test_a_booking_that_was_declined_can_be_cancelled_and_started() -> None:
     post(record, [a_start("A"), a_cancellation("A")])
     assert {} == record.charges
     assert "accepted" == admit(record.facts_of("booking/A"), a_booking("A", revision=3))
+
+
+def test_a_cancellation_is_never_declined() -> None:
+    """Also one that is told late, and leaves what was accepted since without its credits."""
+    record = a_record(
+        a_grant("bonus", 1000),
+        a_booking("A", a_line(starts="2026-03-10 10:00"), occurred="2026-03-01 09:00"),
+        a_booking(
+            "A",
+            a_line(starts="2026-03-12 10:00", costs={"coin": 2000}),
+            revision=3,
+            occurred="2026-03-11 09:00",
+            booked="2026-03-01 09:00",
+        ),
+        a_cancellation("A", revision=2, occurred="2026-03-02 09:00"),
+        book=COINS_ONLY,
+    )
+    assert {None} == {answer_of(fact) for fact in record.facts["booking/A"]}
+    assert [at("2026-03-12 10:00")] == [c.line.starts_at for c in record.charges.values()]
 
 
 def test_who_enlarges_a_booking_may_not_take_what_another_can_only_pay_by_credits() -> None:

@@ -231,6 +231,32 @@ def test_what_is_given_monthly_is_not_taken_back_from_under_a_booking() -> None:
     assert 1000 == record.grants["standing/coins/2026-04-01"].buckets.drawn
 
 
+def test_a_part_of_what_is_given_monthly_is_taken_from_the_running_month_alone() -> None:
+    """So who uses another month's is not in the way."""
+    coins = a_grant("coins", 3000, granted="2026-01-01 00:00", monthly=True)
+    april = a_booking("april", a_line(starts="2026-04-10 10:00"), occurred="2026-03-01 09:00")
+    book = a_book(replace(COINS, removal_in_use="refuse"))
+    record = a_record(coins, april, time_passed("2026-03-05 00:00"), book=book)
+    post(record, [a_removal("coins", 500, occurred="2026-03-05 09:00")])
+    march, later = (record.grants[f"standing/coins/2026-{month}-01"] for month in ("03", "04"))
+    assert (2500, 500) == (march.buckets.available, march.buckets.removed)
+    assert (2000, 1000, 0) == (
+        later.buckets.available,
+        later.buckets.drawn,
+        later.buckets.removed,
+    )
+
+
+def test_a_part_of_what_is_given_monthly_is_not_taken_from_under_a_booking() -> None:
+    """A booking of the running month is in the way."""
+    coins = a_grant("coins", 3000, granted="2026-01-01 00:00", monthly=True)
+    march = a_booking("march", a_line(starts="2026-03-10 10:00"), occurred="2026-03-01 09:00")
+    book = a_book(replace(COINS, removal_in_use="refuse"))
+    record = a_record(coins, march, time_passed("2026-03-05 00:00"), book=book)
+    post(record, [a_removal("coins", 500, occurred="2026-03-05 09:00")])
+    assert 0 == record.grants["standing/coins/2026-03-01"].buckets.removed
+
+
 def test_a_periods_grant_may_be_removed_in_part() -> None:
     """Under its own id; the next period has its whole quantity again."""
     removal = a_removal(MARCH, 200, unit="credit", occurred="2026-03-20 09:00")

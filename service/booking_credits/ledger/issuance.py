@@ -77,17 +77,20 @@ def replaced_by(record: AccountRecord, fact: PlanRenewed, ids: Container[str]) -
 def grants_removed_by(record: AccountRecord, fact: GrantRemoved) -> list[str]:
     """List the grants that are there and that a removal is about.
 
-    One that names a standing grant is about those that have not ended by then.
+    One that names a standing grant is about that of the running period and, unless it is of a
+    quantity, about all later ones.
     """
     rule = next((r for r in record.standing if r.names == (MONTHLY, fact.grant_id)), None)
     if rule is None:
         return [fact.grant_id] if fact.grant_id in record.grants else []
     record.require_grants(fact.occurred_at)
     begins = period_grant_id(*rule.names) + "/"
+    running = period_grant_id(*rule.names, rule.calendar.period_at(fact.occurred_at).start_date)
     return [
         grant_id
-        for grant_id, known in sorted(record.grants.items())
-        if grant_id.startswith(begins) and not known.grant.has_ended(fact.occurred_at)
+        for grant_id in sorted(record.grants)
+        if grant_id == running
+        or (fact.quantity is None and grant_id.startswith(begins) and grant_id > running)
     ]
 
 

@@ -77,7 +77,9 @@ def settle(record: AccountRecord, fact: Fact, *, is_answered: bool = False) -> O
     """
     if isinstance(fact, PeriodClosed) and fact.lines is None:
         return _settle(record, replace(fact, lines=lines_to_close(record, fact)))
-    if not isinstance(fact, ANSWERED_FACTS) or (is_answered and fact.answer is None):
+    # Who cancels asks for no credits, whatever that leaves short.
+    asks_nothing = is_answered or (isinstance(fact, BookingRevised) and not fact.lines)
+    if not isinstance(fact, ANSWERED_FACTS) or (asks_nothing and fact.answer is None):
         return _settle(record, fact)
     if isinstance(fact, GrantRemoved):
         in_the_way = lines_using(record, fact)
