@@ -131,6 +131,7 @@ class Run:
             await make_accounts(dsns["closers"], dsns["closing"], scale.closing_accounts, progress)
 
     async def _measure_round(self, *, is_last: bool) -> None:
+        """Measure everything once; what is held closest together comes one after the other."""
         results = self.results
         async with self._trial("worker") as trial:
             results.workers.append(await self._workers("two workers", trial, self._mix))
@@ -140,6 +141,11 @@ class Run:
             with self._shown("ceiling") as progress:
                 results.ceiling.append(await measure_ceiling(trial, precomputed, progress))
         self._tell("ceiling", results.ceiling[-1])
+        async with self._trial("history", "history") as trial:
+            results.history.append(await self._workers("with history", trial, self._mix))
+            # To rebuild a long history takes long: some of its accounts, in the last round.
+            if is_last:
+                await self._verify("with history", trial, self._scale.rebuilt_accounts)
         async with self._trial("rows") as trial:
             results.rows.append(await measure_rows(trial.dsn, precomputed))
         self._tell("rows alone", results.rows[-1])
@@ -151,11 +157,6 @@ class Run:
         async with self._trial("hot") as trial:
             results.hot.append(await self._workers("hot account", trial, self._hot, 1))
             await self._verify("hot account", trial)
-        async with self._trial("history", "history") as trial:
-            results.history.append(await self._workers("with history", trial, self._mix))
-            # To rebuild a long history takes long: some of its accounts, in the last round.
-            if is_last:
-                await self._verify("with history", trial, self._scale.rebuilt_accounts)
 
     async def _workers(
         self, name: str, trial: Trial, events: Sequence[Event], workers: int = WORKERS
