@@ -1,15 +1,19 @@
 """Polling: on a real Kafka, what cannot be read holds up its own partition and leaves no hole."""
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from structlog.testing import capture_logs
 
 from booking_credits.inbox import polling
-from inbox.worlds import World, until
+from booking_credits.inbox.starts import ConsumerFactory, Start, find_starts
+from booking_credits.postgres.positions import Held, Partition
+from inbox.worlds import DEADLINE_SECONDS, World, until
 
 ROUNDS = 60
 
@@ -45,6 +49,58 @@ async def test_a_record_that_cannot_be_read_takes_nothing_of_other_partitions(
     assert sorted(world.names()) == sorted(["before", *names, *(f"{name}-too" for name in names)])
     named = {(log["partition"], log["offset"]) for log in logs if _is_of(log, "unreadable")}
     assert {(1, 1)} == named
+
+
+async def test_what_cannot_be_read_is_found_where_kafka_answers_slowly(world: World) -> None:
+    """It is waited for until Kafka has answered for the partition."""
+    await world.publish(["a"])
+    await world.publish_unreadable(partition=0)
+    with capture_logs() as logs:
+        async with world.reading() as inbox:
+            client = inbox._consumer()._client
+            client.send = partial(_send_slowly, client.send)
+            await until(lambda: any(_is_of(log, "unreadable") for log in logs))
+    assert ["a"] == world.names()
+
+
+async def test_an_error_of_the_group_is_no_partitions(wide_world: World) -> None:
+    """Nothing is let go for it, and it is told to whoever watches."""
+    with capture_logs() as logs:
+        async with wide_world.reading() as inbox:
+            await until(lambda: len(inbox.assignment.readings) == 4)
+            told = asyncio.ensure_future(
+                inbox._consumer()._coordinator._push_error_to_user(KafkaError("passing"))
+            )
+            await asyncio.wait_for(told, DEADLINE_SECONDS)
+            assert 4 == len(inbox.assignment.readings)
+    assert [] == [log for log in logs if _is_of(log, "unreadable")]
+
+
+async def test_a_take_over_that_failed_leaves_to_others_what_they_took(
+    wide_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it goes on in halves."""
+    world = wide_world
+
+    async def look(
+        factory: ConsumerFactory, held: Mapping[Partition, Held]
+    ) -> dict[Partition, Start]:
+        if len(held) == 2:
+            await until(lambda: (world.topic, 0) in inbox.assignment.readings)
+            raise TimeoutError
+        return await find_starts(factory, held)
+
+    async with world.reading() as inbox:
+        await until(lambda: len(inbox.assignment.readings) == 4)
+        monkeypatch.setattr("booking_credits.inbox.assignment.find_starts", look)
+        inbox.assignment.let_go([(world.topic, 0), (world.topic, 1)], 0)
+        await asyncio.sleep(0.3)
+        inbox.assignment.let_go([(world.topic, 0)], 0)
+        await until(lambda: (world.topic, 0) in inbox.assignment.readings)
+        reading = inbox.assignment.readings[world.topic, 0]
+        await until(lambda: (world.topic, 1) in inbox.assignment.readings)
+        await asyncio.sleep(0.5)
+        assert reading is inbox.assignment.readings[world.topic, 0]
 
 
 async def test_a_partition_is_read_again_once_it_can_be(
@@ -112,6 +168,13 @@ async def test_a_partition_that_kafka_does_not_show_holds_up_no_other(wide_world
     async with wide_world.reading() as inbox:
         await until(lambda: sorted(wide_world.names()) == ["a", "b"])
         await until(lambda: len(inbox.assignment.readings) == 3)
+
+
+async def _send_slowly(send: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
+    answer = await send(*args, **options)
+    if type(args[1]).__name__.startswith("Fetch"):
+        await asyncio.sleep(0.25)
+    return answer
 
 
 # aiokafka has no types.

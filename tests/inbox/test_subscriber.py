@@ -11,7 +11,9 @@ from booking_credits.inbox import subscriber
 from booking_credits.inbox.starts import Start, find_starts
 from booking_credits.postgres.pool import open_pool
 from booking_credits.postgres.positions import Held
+from booking_credits.posting.batch import Batch, Posted
 from builders import at
+from inbox import worlds
 from inbox.worlds import DEADLINE_SECONDS, CreateTopic, Stubborn, World, until
 from local.kafka import Kafka
 
@@ -126,6 +128,33 @@ async def test_a_batch_that_takes_too_long_is_posted_in_halves(world: World) -> 
         assert 3 == inbox.state.failures
 
 
+async def test_nothing_is_left_out_where_a_partition_is_lost_between_halves(
+    wide_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes after a part that was refused is not posted in its place."""
+    world, post, calls = wide_world, wide_world._post, 0
+    monkeypatch.setattr(worlds, "BATCH_TIMEOUT_SECONDS", 6.0)
+    # So that the first partition's records come first.
+    monkeypatch.setattr("aiokafka.consumer.fetcher.random.shuffle", list.sort)
+
+    async def post_slowly(batch: Batch) -> Posted:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await world.positions.take([(world.topic, 0)], uuid4())
+        if calls in (1, 3):
+            await asyncio.sleep(DEADLINE_SECONDS)
+        return await post(batch)
+
+    monkeypatch.setattr(world, "_post", post_slowly)
+    first, second = [f"x{number}" for number in range(6)], ["y0", "y1"]
+    async with world.producing(transactional_id=uuid4().hex) as producer, producer.transaction():
+        await world.publish_by(producer, first, partition=0)
+        await world.publish_by(producer, second, partition=1)
+    async with world.reading():
+        await until(lambda: sorted(world.names()) == [*first, *second])
+
+
 async def test_a_batch_that_is_posted_in_parts_is_in_hand_until_the_last(world: World) -> None:
     """Its age goes on, while each part has the time that the watchdog grants."""
     world.most_at_once = 1
@@ -231,11 +260,12 @@ async def test_a_topic_that_was_made_anew_behind_a_long_batch_is_read_from_its_b
     async with world.reading() as inbox:
         await world.publish(["a"])
         await until(lambda: world.names() == ["a"])
-        world.faults = [ConnectionError() for _ in range(8)]
+        world.faults = [ConnectionError() for _ in range(1000)]
         await world.publish(["b"])
         await until(lambda: inbox.state.failures >= 1)
         await world.recreate()
         await world.publish(["c", "d", "e"])
+        world.faults = []
         await until(lambda: world.names() == ["a", "b", "c", "d", "e"])
         assert 1 == inbox.assignment.topics_recreated
 

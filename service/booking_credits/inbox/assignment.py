@@ -147,6 +147,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 async with timeout(_TAKE_TIMEOUT_SECONDS):
                     await self._take(claim, claimed)
             except Exception as error:  # noqa: BLE001 - until it is taken, nothing is read
+                claimed = self._claimed(claim, claimed)
                 delay_seconds = retry_delay_seconds(failures)
                 failures += 1
                 _log.warning(

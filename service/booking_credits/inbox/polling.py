@@ -8,29 +8,47 @@ taken over again later, after another look at it.
 
 from __future__ import annotations
 
+import time
+from random import sample
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import (
     ConsumerStoppedError,
+    CorruptRecordException,
     IllegalStateError,
+    KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
+    UnsupportedCodecError,
 )
 
 from booking_credits.inbox.assignment import FENCED_DELAY_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from aiokafka import AIOKafkaConsumer
 
-    from booking_credits.inbox.assignment import Assignment
+    from booking_credits.inbox.assignment import Assignment, Reading
     from booking_credits.inbox.records import Record
 
 UNREADABLE_DELAY_SECONDS: Final = 30.0
-_APART_TIMEOUT_MS: Final = 200
+_APART_SECONDS: Final = 5.0
+_APART_POLL_MS: Final = 50
+# The first may be to what was asked before it was set back.
+_ANSWERS: Final = 2
+# Kafka's other errors are of the group, or of the client.
+_OF_PARTITIONS: Final = (
+    CorruptRecordException,
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
+    UnsupportedCodecError,
+)
 
 _log = structlog.get_logger("inbox")
 
@@ -63,10 +81,11 @@ class Polling:
             self._begin(consumer, *error.args)
             return ()
         except Exception as error:
-            if not self._assignment.readings:
+            held = self._set_back(consumer)
+            if not held or not _is_of_partition(error):
                 raise
             _log.warning("poll_failed", error=type(error).__name__)
-        return await self._next_apart(consumer)
+        return await self._next_apart(consumer, held)
 
     def _begin(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
         """Give a partition a place that has none and is paused until its position is taken.
@@ -77,55 +96,105 @@ class Polling:
         if not is_read and partition in consumer.assignment():
             consumer.seek(partition, 0)
 
-    async def _next_apart(self, consumer: AIOKafkaConsumer) -> tuple[Record, ...]:
-        """Read partitions from where reading had come to, those first that failed before."""
-        starts = {
-            TopicPartition(*partition): reading.next_offset
-            for partition, reading in self._assignment.readings.items()
-        }
-        for partition, offset in starts.items():
-            consumer.seek(partition, offset)
+    def _set_back(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, Reading]:
+        """Set every partition back to where reading had come to."""
+        held = {TopicPartition(*p): reading for p, reading in self._assignment.readings.items()}
+        for partition, reading in held.items():
+            consumer.seek(partition, reading.next_offset)
+        return held
+
+    async def _next_apart(
+        self, consumer: AIOKafkaConsumer, held: dict[TopicPartition, Reading]
+    ) -> tuple[Record, ...]:
+        """Read partitions one by one, those first that failed before.
+
+        Where there is not the time for all of them, others come first the next time.
+        """
+        until = time.monotonic() + _APART_SECONDS
         found: list[Record] = []
-        for partition in sorted(starts, key=lambda p: p not in self._suspects):
-            if not await self._read_through(consumer, partition, found):
+        for partition in self._in_turn(held):
+            if not await self._read_through(consumer, partition, held[partition], found, until):
                 break
         return tuple(found)
 
+    def _in_turn(self, held: Iterable[TopicPartition]) -> list[TopicPartition]:
+        partitions = list(held)
+        return sorted(sample(partitions, len(partitions)), key=lambda p: p not in self._suspects)
+
     async def _read_through(
-        self, consumer: AIOKafkaConsumer, partition: TopicPartition, found: list[Record]
+        self,
+        consumer: AIOKafkaConsumer,
+        partition: TopicPartition,
+        reading: Reading,
+        found: list[Record],
+        until: float,
     ) -> bool:
-        """Add a partition's records to those found; False where it fails, or they are enough.
+        """Add a partition's records to those found; False where it fails, or time or room is up.
 
         They come singly, so that those before a failure are handed over, which then comes first.
         """
-        came = 0
+        before = len(found)
         try:
             while len(found) < self._most_records:
-                wait_ms = 0 if came else _APART_TIMEOUT_MS
-                fetched = await consumer.getmany(partition, timeout_ms=wait_ms, max_records=1)
-                if not fetched:
-                    self._suspects.discard(partition)
-                    return True
-                found.extend(fetched[partition])
-                came += 1
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this partition's
-            if not came:
-                self._let_go(partition, error)
+                if len(found) > before:
+                    records: list[Record] | None = await _records_of(consumer, partition, 0)
+                else:
+                    records = await _first_of(consumer, partition, until)
+                if not records:
+                    return records is not None
+                found += records
+        except Exception as error:
+            if not _is_of_partition(error):
+                if not found:
+                    raise
+            elif len(found) == before:
+                self._let_go(partition, reading, error)
         return False
 
-    def _let_go(self, partition: TopicPartition, error: Exception) -> None:
+    def _let_go(self, partition: TopicPartition, reading: Reading, error: Exception) -> None:
         there = (partition.topic, partition.partition)
-        reading = self._assignment.readings.get(there)
+        if self._assignment.readings.get(there) is not reading:
+            return
         if isinstance(error, OffsetOutOfRangeError):
             # Expired, or made anew: the look says which.
             self._assignment.let_go([there], FENCED_DELAY_SECONDS)
             return
+        # It comes first the next time, so that others need not wait for it to be found again.
         self._suspects.add(partition)
         _log.error(
             "partition_unreadable",
             topic=partition.topic,
             partition=partition.partition,
-            offset=reading and reading.next_offset,
+            offset=reading.next_offset,
             error=type(error).__name__,
         )
         self._assignment.let_go([there], UNREADABLE_DELAY_SECONDS)
+
+
+async def _first_of(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, until: float
+) -> list[Record] | None:
+    """Return a partition's next record, none where Kafka has none; None: it did not say in time."""
+    answers, answered_at_ms = 0, consumer.last_poll_timestamp(partition)
+    while answers < _ANSWERS:
+        records = await _records_of(consumer, partition, _APART_POLL_MS)
+        if records:
+            return records
+        if time.monotonic() > until:
+            return None
+        if answered_at_ms != consumer.last_poll_timestamp(partition):
+            answers, answered_at_ms = answers + 1, consumer.last_poll_timestamp(partition)
+    return []
+
+
+async def _records_of(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, wait_ms: int
+) -> list[Record]:
+    fetched = await consumer.getmany(partition, timeout_ms=wait_ms, max_records=1)
+    records: list[Record] = fetched.get(partition, [])
+    return records
+
+
+def _is_of_partition(error: Exception) -> bool:
+    """Say whether an error may be of what a partition holds; decoding raises any kind."""
+    return not isinstance(error, KafkaError) or isinstance(error, _OF_PARTITIONS)

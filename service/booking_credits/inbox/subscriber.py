@@ -35,12 +35,12 @@ from booking_credits.posting.batch import Advance, Arrival, Batch, DeadLetter, F
 from booking_credits.retries import retry_delay_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from aiokafka import AIOKafkaConsumer
 
-    from booking_credits.inbox.assignment import TakesPositions
+    from booking_credits.inbox.assignment import Reading, TakesPositions
     from booking_credits.inbox.records import Record
     from booking_credits.inbox.starts import ConsumerFactory
     from booking_credits.ledger.policies import PolicyBook
@@ -177,34 +177,40 @@ class Inbox:
         self.assignment.idle.clear()
         began_at = time.monotonic()
         try:
-            await self._post_records(records)
+            await self._post_records(records, dict(self.assignment.readings))
         finally:
             self.state.end()
             self.assignment.idle.set()
         if time.monotonic() - began_at > LONG_BATCH_SECONDS:
             self.assignment.let_go(list(self.assignment.readings), 0)
 
-    async def _post_records(self, records: Sequence[Record]) -> None:
-        """Post records at once or, where that takes too long, each half by itself."""
+    async def _post_records(
+        self, records: Sequence[Record], held: Mapping[Partition, Reading]
+    ) -> None:
+        """Post records at once or, where that takes too long, each half by itself.
+
+        Of a partition that was let go since they came, and perhaps taken over again, nothing is
+        posted: what comes before in it may not have been.
+        """
         self.state.begin()
-        batch = self._read(records)
+        batch = self._read(records, held)
         if not batch.advances:
             return
         middle = len(records) // 2
         try:
             await self._post_until_posted(batch, self._batch_timeout_seconds if middle else None)
         except TooLong:
-            await self._post_records(records[:middle])
-            await self._post_records(records[middle:])
+            await self._post_records(records[:middle], held)
+            await self._post_records(records[middle:], held)
 
-    def _read(self, records: Iterable[Record]) -> Batch:
+    def _read(self, records: Iterable[Record], held: Mapping[Partition, Reading]) -> Batch:
         """Read the records of the partitions that may be posted from; others are another's."""
         received_at = self._now()
         read: list[Arrival | DeadLetter] = []
         advances: list[Advance] = []
         for partition, group in groupby(records, key=attrgetter("topic", "partition")):
             reading = self.assignment.readings.get(partition)
-            if reading is None:
+            if reading is None or reading is not held.get(partition):
                 continue
             delivered = list(group)
             if delivered[0].offset < reading.next_offset:
