@@ -256,7 +256,7 @@ async def test_a_topic_that_was_made_anew_behind_a_long_batch_is_read_from_its_b
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By then it may have grown past the position, which says nothing any more."""
-    monkeypatch.setattr(subscriber, "LONG_BATCH_SECONDS", 0.5)
+    monkeypatch.setattr(subscriber, "LONG_BATCH_SECONDS", 0.1)
     async with world.reading() as inbox:
         await world.publish(["a"])
         await until(lambda: world.names() == ["a"])
