@@ -10,6 +10,12 @@ from inbox.worlds import CreateTopic, World
 from local.kafka import Kafka
 
 
+@pytest.fixture(autouse=True)
+def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take over again soon what was another's."""
+    monkeypatch.setattr("booking_credits.inbox.assignment.FENCED_DELAY_SECONDS", 1.0)
+
+
 @pytest.fixture
 async def world(database: str, kafka: Kafka, topics: CreateTopic) -> AsyncIterator[World]:
     """An empty topic of one partition."""

@@ -133,7 +133,7 @@ async def test_nothing_is_left_out_where_a_partition_is_lost_between_halves(
 ) -> None:
     """What comes after a part that was refused is not posted in its place."""
     world, post, calls = wide_world, wide_world._post, 0
-    monkeypatch.setattr(worlds, "BATCH_TIMEOUT_SECONDS", 6.0)
+    monkeypatch.setattr(worlds, "BATCH_TIMEOUT_SECONDS", 3.0)
     # So that the first partition's records come first.
     monkeypatch.setattr("aiokafka.consumer.fetcher.random.shuffle", list.sort)
 

@@ -71,11 +71,11 @@ async def test_a_commit_without_an_answer_is_not_doubled(stage: Stage) -> None:
 
 async def test_a_batch_that_is_too_much_at_once_is_posted_in_halves(narrow_stage: Stage) -> None:
     """Before the watchdog sees it stuck, which would end one worker after the other."""
-    load = make_load(10, seed=9)
+    load = make_load(4, seed=9)
     await narrow_stage.send(load)
     async with connected(narrow_stage.dsn) as connection:
         await connection.execute(SLOW_FACTS)
-    worker = narrow_stage.start_worker(batch_records=1000, batch_stuck_seconds=5)
+    worker = narrow_stage.start_worker(batch_records=1000, batch_stuck_seconds=2.5)
     await narrow_stage.settled()
     assert worker.running
     await narrow_stage.stop_workers()

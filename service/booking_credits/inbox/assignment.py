@@ -103,14 +103,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.assigned = frozenset(assigned)
         self._take_over(self.assigned, 0)
 
-    def let_go(
-        self, partitions: Collection[Partition], delay_seconds: float = FENCED_DELAY_SECONDS
-    ) -> None:
+    def let_go(self, partitions: Collection[Partition], delay_seconds: float | None = None) -> None:
         """Read partitions anew from their position, after a while, if they are still assigned."""
         for partition in partitions:
             self.readings.pop(partition, None)
         again = {TopicPartition(*partition) for partition in partitions} & self.assigned
-        self._take_over(again, delay_seconds)
+        self._take_over(again, FENCED_DELAY_SECONDS if delay_seconds is None else delay_seconds)
 
     async def stop(self) -> None:
         """Take nothing over any more."""

@@ -26,8 +26,6 @@ from aiokafka.errors import (
     UnsupportedCodecError,
 )
 
-from booking_credits.inbox.assignment import FENCED_DELAY_SECONDS
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
@@ -157,7 +155,7 @@ class Polling:
             return
         if isinstance(error, OffsetOutOfRangeError):
             # Expired, or made anew: the look says which.
-            self._assignment.let_go([there], FENCED_DELAY_SECONDS)
+            self._assignment.let_go([there])
             return
         # It comes first the next time, so that others need not wait for it to be found again.
         self._suspects.add(partition)
