@@ -47,7 +47,7 @@ async def test_a_record_that_cannot_be_read_takes_nothing_of_other_partitions(
             assert 4 == len(inbox.assignment.assigned)
 
     assert sorted(world.names()) == sorted(["before", *names, *(f"{name}-too" for name in names)])
-    named = {(log["partition"], log["offset"]) for log in logs if _is_of(log, "unreadable")}
+    named = {(log["partition"], log["offset"]) for log in logs if _is_unreadable(log)}
     assert {(1, 1)} == named
 
 
@@ -59,7 +59,7 @@ async def test_what_cannot_be_read_is_found_where_kafka_answers_slowly(world: Wo
         async with world.reading() as inbox:
             client = inbox._consumer()._client
             client.send = partial(_send_slowly, client.send)
-            await until(lambda: any(_is_of(log, "unreadable") for log in logs))
+            await until(lambda: any(_is_unreadable(log) for log in logs))
     assert ["a"] == world.names()
 
 
@@ -73,7 +73,7 @@ async def test_an_error_of_the_group_is_no_partitions(wide_world: World) -> None
             )
             await asyncio.wait_for(told, DEADLINE_SECONDS)
             assert 4 == len(inbox.assignment.readings)
-    assert [] == [log for log in logs if _is_of(log, "unreadable")]
+    assert [] == [log for log in logs if _is_unreadable(log)]
 
 
 async def test_a_take_over_that_failed_leaves_to_others_what_they_took(
@@ -127,7 +127,7 @@ async def test_a_start_before_what_cannot_be_read_is_found(world: World) -> None
     await world.publish_unreadable(partition=0)
     with capture_logs() as logs:
         async with world.reading():
-            await until(lambda: any(_is_of(log, "unreadable") for log in logs))
+            await until(lambda: any(_is_unreadable(log) for log in logs))
     assert [] == [log for log in logs if log["event"] == "partitions_not_taken"]
 
 
@@ -191,5 +191,5 @@ class _Blind(AIOKafkaConsumer):  # type: ignore[misc]
         return offsets
 
 
-def _is_of(log: MutableMapping[str, Any], kind: str) -> bool:
-    return bool(log["event"] == f"partition_{kind}")
+def _is_unreadable(log: MutableMapping[str, Any]) -> bool:
+    return bool(log["event"] == "partition_unreadable")

@@ -84,13 +84,9 @@ class World:
 
     async def delete_records(self, before_offset: int) -> None:
         """Let the first partition's log begin at an offset, as when records expire."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka.bootstrap_servers)
-        await admin.start()
-        try:
+        async with self._administering() as admin:
             expired = RecordsToDelete(before_offset=before_offset)
             await admin.delete_records({TopicPartition(self.topic, 0): expired})
-        finally:
-            await admin.close()
 
     @asynccontextmanager
     async def reading(self, positions: "Stubborn | None" = None) -> AsyncIterator[Inbox]:
@@ -120,9 +116,7 @@ class World:
 
     async def recreate(self, partitions: int = 1) -> None:
         """Delete the topic and make it anew under the same name."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka.bootstrap_servers)
-        await admin.start()
-        try:
+        async with self._administering() as admin:
             await admin.delete_topics([self.topic])
             async with asyncio.timeout(DEADLINE_SECONDS):
                 while True:
@@ -130,8 +124,6 @@ class World:
                     if made.topic_errors[0][1] == 0:
                         return
                     await asyncio.sleep(0.05)
-        finally:
-            await admin.close()
 
     def look(self) -> AIOKafkaConsumer:
         """Make a consumer without a group."""
@@ -183,6 +175,15 @@ class World:
             yield producer
         finally:
             await producer.stop()
+
+    @asynccontextmanager
+    async def _administering(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka.bootstrap_servers)
+        await admin.start()
+        try:
+            yield admin
+        finally:
+            await admin.close()
 
 
 class Stubborn:

@@ -7,7 +7,7 @@ import pytest
 from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.allotments import OpeningBalance
 from booking_credits.ledger.announcements import RequestRejected
-from booking_credits.ledger.facts import AccountDescribed, Cycle, Fact, Rollover, Span
+from booking_credits.ledger.facts import AccountDescribed, Cycle, Fact, Line, Rollover, Span
 from booking_credits.ledger.policies import Rhythm
 from builders import (
     ACCOUNT,
@@ -33,6 +33,16 @@ from builders import (
 BERLIN = "Europe/Berlin"
 MARCH, APRIL = "allotment/allowance/credit/2026-03-01", "allotment/allowance/credit/2026-04-01"
 IN_APRIL = a_booking("easter", a_line(starts="2026-04-05 10:00", costs={"credit": 5}))
+
+
+def _asked_for_a_part_of_march(booked: Line) -> AccountRecord:
+    """Give coins monthly, book a line, and ask in March for a part of them where use refuses."""
+    coins = a_grant("coins", 3000, granted="2026-01-01 00:00", monthly=True)
+    booking = a_booking("booked", booked, occurred="2026-03-01 09:00")
+    book = a_book(replace(COINS, removal_in_use="refuse"))
+    record = a_record(coins, booking, time_passed("2026-03-05 00:00"), book=book)
+    post(record, [a_removal("coins", 500, occurred="2026-03-05 09:00")])
+    return record
 
 
 def _opened(*quantities: int | None, since: str = "2026-03-10", **terms: str) -> AccountDescribed:
@@ -233,11 +243,7 @@ def test_what_is_given_monthly_is_not_taken_back_from_under_a_booking() -> None:
 
 def test_a_part_of_what_is_given_monthly_is_taken_from_the_running_month_alone() -> None:
     """So who uses another month's is not in the way."""
-    coins = a_grant("coins", 3000, granted="2026-01-01 00:00", monthly=True)
-    april = a_booking("april", a_line(starts="2026-04-10 10:00"), occurred="2026-03-01 09:00")
-    book = a_book(replace(COINS, removal_in_use="refuse"))
-    record = a_record(coins, april, time_passed("2026-03-05 00:00"), book=book)
-    post(record, [a_removal("coins", 500, occurred="2026-03-05 09:00")])
+    record = _asked_for_a_part_of_march(a_line(starts="2026-04-10 10:00"))
     march, later = (record.grants[f"standing/coins/2026-{month}-01"] for month in ("03", "04"))
     assert (2500, 500) == (march.buckets.available, march.buckets.removed)
     assert (2000, 1000, 0) == (
@@ -249,11 +255,7 @@ def test_a_part_of_what_is_given_monthly_is_taken_from_the_running_month_alone()
 
 def test_a_part_of_what_is_given_monthly_is_not_taken_from_under_a_booking() -> None:
     """A booking of the running month is in the way."""
-    coins = a_grant("coins", 3000, granted="2026-01-01 00:00", monthly=True)
-    march = a_booking("march", a_line(starts="2026-03-10 10:00"), occurred="2026-03-01 09:00")
-    book = a_book(replace(COINS, removal_in_use="refuse"))
-    record = a_record(coins, march, time_passed("2026-03-05 00:00"), book=book)
-    post(record, [a_removal("coins", 500, occurred="2026-03-05 09:00")])
+    record = _asked_for_a_part_of_march(a_line(starts="2026-03-10 10:00"))
     assert 0 == record.grants["standing/coins/2026-03-01"].buckets.removed
 
 

@@ -38,7 +38,6 @@ _TOPIC_MISSES_SECONDS: Final = 10
 # As `write_headers` of the contracts writes them, which checks what is known to be right here.
 _HEADERS: Final = (("content-type", b"application/json"), ("ce_specversion", b"1.0"))
 
-
 _log = structlog.get_logger("outbox")
 
 

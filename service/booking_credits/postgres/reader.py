@@ -222,7 +222,8 @@ class LedgerReader:
             for size, found in zip(sizes, places, strict=True)
         ]
         for question, end, size in zip(questions, ends, sizes, strict=True):
-            self._page_sizes.double(question, end, size)
+            if end is not None:
+                self._page_sizes.double(question, end, size)
         return ends
 
     async def _read_lines_from(self, asked: list[tuple[AccountRecord, LinesFrom]]) -> None:
