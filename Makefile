@@ -45,7 +45,7 @@ test: $(READY) ## Run every test, those on a real Kafka and a real Postgres besi
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-fast test-servers
 
 test-servers: $(READY) ## Run the tests that start servers, a real Kafka and a real Postgres
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses=2 --dist=loadfile
 
 test-fast: $(READY) ## Run the tests that start no server
 	$(BIN)/python -m pytest -m "not slow"

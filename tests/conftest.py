@@ -1,6 +1,7 @@
 """What every test may ask for: a real Kafka and Postgres, a database and topics of its own."""
 
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -21,7 +22,6 @@ CreateTopic = Callable[..., Awaitable[str]]
 
 # However old what a test writes says that it is, Kafka keeps it.
 _KEEPING = {"retention.ms": "-1"}
-_MISSING = pytest.StashKey[list[str]]()
 
 # A deadline for one example would fail on a busy machine; pytest's timeout ends what hangs.
 settings.register_profile("dev", max_examples=50, deadline=None)
@@ -30,7 +30,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_MISSING] = []
+    """Let what tests start be interrupted: xdist's processes ignore it, and whom they start too."""
+    if hasattr(config, "workerinput"):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,17 +42,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    for reason in config.stash[_MISSING]:
-        terminalreporter.write_line(f"NOT TESTED on a real server: {reason}", red=True, bold=True)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a CI run that had no real server: what it skipped is what it is for."""
-    if session.config.stash[_MISSING] and os.environ.get("CI"):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name at the end what could not be tested, each reason once."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    reasons = {report.longrepr[2].removeprefix("Skipped: ") for report in skipped}
+    for reason in sorted(reason for reason in reasons if reason.startswith("NOT ")):
+        terminalreporter.write_line(reason, red=True, bold=True)
 
 
 @pytest.fixture(autouse=True)
@@ -64,23 +61,23 @@ def _keep_logs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
+def kafka() -> Iterator[Kafka]:
     """The real Kafka of this run."""
     try:
         found = find_kafka()
     except UnavailableError as reason:
-        _skip(request, reason)
+        _do_without(reason)
     with found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """The real Postgres of this run."""
     try:
         found = find_postgres(durable=False)
     except UnavailableError as reason:
-        _skip(request, reason)
+        _do_without(reason)
     with found:
         yield found
 
@@ -125,9 +122,10 @@ async def topics(kafka: Kafka) -> AsyncIterator[CreateTopic]:
             await admin.delete_topics(created)
 
 
-def _skip(request: pytest.FixtureRequest, reason: UnavailableError) -> NoReturn:
-    request.config.stash[_MISSING].append(str(reason))
-    pytest.skip(str(reason))
+def _do_without(reason: UnavailableError) -> NoReturn:
+    """Skip a test that has no real server, but in CI: what it would skip is what it is for."""
+    give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+    give_up(f"NOT TESTED on a real server: {reason}")
 
 
 async def _execute(postgres: Postgres, statement: str) -> None:

@@ -1,5 +1,6 @@
 """The engine and the image of a run, or the reason why nothing here was run."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,8 +8,8 @@ import yaml
 
 from containers.engine import ROOT, NoEngine, docker, require_engine, require_image
 
-_MISSING = pytest.StashKey[set[str]]()
-_TAG = "booking-credits:test"
+# Several processes may test at once.
+_TAG = f"booking-credits:test-{os.getpid()}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,24 +19,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    for reason in sorted(config.stash.get(_MISSING, None) or ()):
-        terminalreporter.write_line(f"NOT RUN in containers: {reason}", red=True, bold=True)
-
-
 @pytest.fixture(scope="session")
-def engine(request: pytest.FixtureRequest) -> None:
+def engine() -> None:
     """An engine with the images that the project builds on."""
-    _require(request, "python:3.13-slim", "postgres:17", "apache/kafka:4.1.1")
+    _require("python:3.13-slim", "postgres:17", "apache/kafka:4.1.1")
 
 
 @pytest.fixture(scope="session")
-def monitoring(request: pytest.FixtureRequest, engine: None) -> None:  # noqa: ARG001
+def monitoring(engine: None) -> None:  # noqa: ARG001
     """The images of the profile observability as well."""
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
-    _require(request, compose["prometheus"]["image"], compose["grafana"]["image"])
+    _require(compose["prometheus"]["image"], compose["grafana"]["image"])
 
 
 @pytest.fixture(scope="session")
@@ -47,12 +41,11 @@ def image(engine: None) -> Iterator[str]:  # noqa: ARG001 - it has to be there
     docker("image", "rm", "--force", _TAG)
 
 
-def _require(request: pytest.FixtureRequest, *images: str) -> None:
-    """Skip, and say so at the end, where no engine has the images."""
+def _require(*images: str) -> None:
+    """Skip where no engine has the images."""
     try:
         require_engine()
         for name in images:
             require_image(name)
     except NoEngine as reason:
-        request.config.stash.setdefault(_MISSING, set()).add(str(reason))
-        pytest.skip(str(reason))
+        pytest.skip(f"NOT RUN in containers: {reason}")

@@ -99,15 +99,17 @@ def test_servers_say_where_they_are(tmp_path: Path, environment: dict[str, str])
     ] == said
 
 
+@pytest.mark.parametrize("processes", ["0", "1"])
 @pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
 def test_missing_server_is_loud_and_fails_ci(
-    ci: str, status: int, environment: dict[str, str]
+    ci: str, status: int, processes: str, environment: dict[str, str]
 ) -> None:
     """Tests that had no real Kafka are named at the end, and CI does not pass without them."""
     test = Path(__file__).with_name("test_servers.py")
+    pytest_here = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
     del environment["BOOKING_CREDITS_TEST_KAFKA"]
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test, "-k", "frozen_kafka"],
+        [*pytest_here, test, "-k", "frozen_kafka", "--numprocesses", processes],
         env=environment
         | {"CI": ci, "PATH": "", "JAVA_HOME": "", "DOCKER_HOST": "unix:///no/such/engine"},
         capture_output=True,
