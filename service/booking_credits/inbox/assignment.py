@@ -3,7 +3,7 @@
 Positions are kept in Postgres, beside what was posted from them; what Kafka remembers is a hint.
 So a partition that is assigned is paused, its position taken and looked after, and only then
 read. Taking it fences off whoever had it before. One that Kafka does not let us look at holds up no
-other.
+other. What was read is posted only while the topic is the one that was looked at.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 
 from booking_credits.inbox.starts import find_starts
+from booking_credits.inbox.topic_ids import find_topic_ids
 from booking_credits.retries import retry_delay_seconds
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ REVOKE_TIMEOUT_SECONDS: Final = 20.0
 # More than a heartbeat: by then a consumer that was replaced has learned of it.
 FENCED_DELAY_SECONDS: Final = 4.0
 _TAKE_TIMEOUT_SECONDS: Final = 30.0
+_ASK_TIMEOUT_SECONDS: Final = 5.0
 
 _log = structlog.get_logger("inbox")
 
@@ -58,10 +60,14 @@ class LookFailed(Exception):
 
 @dataclass(slots=True)
 class Reading:
-    """A partition that is being read, in the epoch in which it is held."""
+    """A partition that is being read, in the epoch in which it is held.
+
+    `topic_id` tells its topic from any other of that name; None where Kafka did not say.
+    """
 
     epoch: int
     next_offset: int
+    topic_id: bytes | None
 
 
 # aiokafka has no types.
@@ -109,6 +115,23 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             self.readings.pop(partition, None)
         again = {TopicPartition(*partition) for partition in partitions} & self.assigned
         self._take_over(again, FENCED_DELAY_SECONDS if delay_seconds is None else delay_seconds)
+
+    async def let_go_of_other_topics(self) -> None:
+        """Read partitions anew whose topic was made anew since they were taken.
+
+        Its log may have grown past where reading had come to, which nothing else would tell. All
+        are read anew where Kafka does not say.
+        """
+        readings = {TopicPartition(*p): reading for p, reading in self.readings.items()}
+        try:
+            async with timeout(_ASK_TIMEOUT_SECONDS):
+                now = await find_topic_ids(self._consumer(), readings)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be left out
+            _log.warning("topics_unknown", error=type(error).__name__)
+            others = list(readings)
+        else:
+            others = [p for p, r in readings.items() if now.get(p, r.topic_id) != r.topic_id]
+        self.let_go([(p.topic, p.partition) for p in others], 0)
 
     async def stop(self) -> None:
         """Take nothing over any more."""
@@ -165,6 +188,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         taken = await self._positions.take(
             [(p.topic, p.partition) for p in partitions], self._owner
         )
+        # Before the look: of a topic that is made anew in between, the next one is found.
+        topic_ids = await find_topic_ids(self._consumer(), partitions)
         starts = await self._look(taken)
         consumer, claimed = self._consumer(), self._claimed(claim, partitions)
         for there in claimed:
@@ -173,7 +198,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             if start.surprise is not None:
                 self._alert(partition, start.surprise, start.offset)
             consumer.seek(there, start.offset)
-            self.readings[partition] = Reading(taken[partition].epoch, start.offset)
+            epoch, topic_id = taken[partition].epoch, topic_ids.get(there)
+            self.readings[partition] = Reading(epoch, start.offset, topic_id)
         if claimed:
             consumer.resume(*claimed)
 

@@ -8,7 +8,6 @@ Kafka's own offset is committed afterwards, for those who watch the lag.
 from __future__ import annotations
 
 import asyncio
-import time
 from asyncio import timeout
 from contextlib import suppress
 from itertools import groupby
@@ -49,8 +48,6 @@ if TYPE_CHECKING:
 
 _COMMIT_TIMEOUT_SECONDS: Final = 5
 _START_TIMEOUT_SECONDS: Final = 60
-# After a longer one a topic may be another, and have grown as long as it was.
-LONG_BATCH_SECONDS: Final = 30
 
 _log = structlog.get_logger("inbox")
 
@@ -95,6 +92,7 @@ class Inbox:
         self._batch_timeout_seconds = batch_timeout_seconds
         self._owner = uuid4()
         self._stopping = asyncio.Event()
+        self._held: Mapping[Partition, Reading] = {}
         self.assignment = Assignment(self._consumer, positions, look_factory, self._owner)
         self.state = InboxState()
         self._ends = Ends(self._consumer, self.assignment, positions, self._owner, now)
@@ -159,7 +157,10 @@ class Inbox:
 
     async def _poll_and_count(self, consumer: AIOKafkaConsumer) -> tuple[Record, ...]:
         records = await self._polling.next_records(consumer)
+        self._held = dict(self.assignment.readings)
         self.state.polls += 1
+        if records:
+            await self.assignment.let_go_of_other_topics()
         await self._ends.note({(record.topic, record.partition) for record in records})
         return records
 
@@ -175,14 +176,11 @@ class Inbox:
 
     async def _handle(self, records: Any) -> None:
         self.assignment.idle.clear()
-        began_at = time.monotonic()
         try:
-            await self._post_records(records, dict(self.assignment.readings))
+            await self._post_records(records, self._held)
         finally:
             self.state.end()
             self.assignment.idle.set()
-        if time.monotonic() - began_at > LONG_BATCH_SECONDS:
-            self.assignment.let_go(list(self.assignment.readings), 0)
 
     async def _post_records(
         self, records: Sequence[Record], held: Mapping[Partition, Reading]

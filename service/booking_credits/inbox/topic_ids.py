@@ -1,0 +1,153 @@
+"""Topic ids: what tells a topic from another of its name, which took its place.
+
+Kafka gives a topic an id that it gives to no other. Its client does not ask for it, so the request
+is spelled out here: Metadata, version 12, https://kafka.apache.org/protocol (Kafka 3.1 and later).
+"""
+
+from __future__ import annotations
+
+from asyncio import gather
+from collections import defaultdict
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.errors import IncompatibleBrokerVersion
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    AbstractType,
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+    from aiokafka.client import AIOKafkaClient
+
+# By itself, for on a connection an answer waits behind a fetch that waits for records.
+_CONNECTION: Final = "topic-ids"
+_NO_ID: Final = bytes(16)
+
+
+async def find_topic_ids(
+    consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, bytes]:
+    """Return the ids of the topics of partitions, as far as known; none where Kafka has none.
+
+    The leader of each is asked: it knows of a topic before it serves any record of it. Raises what
+    Kafka's client raises.
+    """
+    client = consumer._client  # noqa: SLF001 - it has no other way to ask
+    led: dict[int, list[TopicPartition]] = defaultdict(list)
+    for partition in partitions:
+        leader = client.cluster.leader_for_partition(partition)
+        if leader is not None and leader != -1:
+            led[leader].append(partition)
+    try:
+        answers = await gather(*(_ask(client, *of_leader) for of_leader in led.items()))
+    except (IncompatibleBrokerVersion, NotImplementedError):
+        return {}
+    return {
+        partition: ids[partition.topic]
+        for ids, asked in zip(answers, led.values(), strict=True)
+        for partition in asked
+        if partition.topic in ids
+    }
+
+
+async def _ask(
+    client: AIOKafkaClient, leader: int, partitions: Iterable[TopicPartition]
+) -> dict[str, bytes]:
+    request = _MetadataRequest(sorted({partition.topic for partition in partitions}))
+    answer = await client.send(leader, request, group=_CONNECTION)
+    return {name: topic_id for _, name, topic_id, *_ in answer.topics if topic_id != _NO_ID}
+
+
+# aiokafka's classes have no types that a subclass could keep to.
+class _Uuid(AbstractType):  # type: ignore[misc]
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        return value
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> bytes:
+        return data.read(16)
+
+
+_TEXT = CompactString("utf-8")
+_NUMBERS = CompactArray(Int32)
+_PARTITIONS = CompactArray(
+    ("error_code", Int16),
+    ("partition", Int32),
+    ("leader", Int32),
+    ("leader_epoch", Int32),
+    ("replicas", _NUMBERS),
+    ("isr", _NUMBERS),
+    ("offline_replicas", _NUMBERS),
+    ("tags", TaggedFields),
+)
+
+
+class _MetadataResponse12(Response):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 12
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", _TEXT),
+                ("port", Int32),
+                ("rack", _TEXT),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", _TEXT),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", _TEXT),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                ("partitions", _PARTITIONS),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequest12(RequestStruct):  # type: ignore[misc]
+    FLEXIBLE_VERSION = True
+    API_KEY = 3
+    API_VERSION = 12
+    RESPONSE_TYPE = _MetadataResponse12
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(("topic_id", _Uuid), ("name", _TEXT), ("tags", TaggedFields)),
+        ),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequest(Request[_MetadataRequest12]):  # type: ignore[misc]
+    API_KEY = 3
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        self._topics = [(_NO_ID, topic, dict[int, bytes]()) for topic in topics]
+
+    def build(self, request_struct_class: type[_MetadataRequest12]) -> _MetadataRequest12:
+        return request_struct_class(self._topics, False, False, {})

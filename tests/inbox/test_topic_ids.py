@@ -1,0 +1,61 @@
+"""Topic ids: what was read of a topic is posted only while it is that topic."""
+
+from collections.abc import Iterable
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaConnectionError
+
+from booking_credits.inbox import assignment, topic_ids
+from booking_credits.inbox.topic_ids import find_topic_ids
+from inbox.worlds import World, until
+
+
+async def test_a_topic_that_was_made_anew_has_another_id(world: World) -> None:
+    """A partition that nobody leads has none."""
+    there, nowhere = TopicPartition(world.topic, 0), TopicPartition(world.topic, 7)
+    found = []
+    for _ in range(2):
+        consumer = world.look()
+        await consumer.start()
+        try:
+            await consumer.beginning_offsets([there])
+            found.append(await find_topic_ids(consumer, [there, nowhere]))
+        finally:
+            await consumer.stop()
+        await world.recreate()
+    before, after = found
+    assert [{there}, {there}] == [set(before), set(after)]
+    assert before != after
+
+
+async def test_nothing_is_left_out_while_kafka_does_not_say_which_topic_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in hand is read again then, and posted once it is known."""
+    async with world.reading() as inbox:
+        await until(lambda: bool(inbox.assignment.readings))
+        refusals = [KafkaConnectionError(), KafkaConnectionError()]
+
+        async def find(
+            consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]
+        ) -> dict[TopicPartition, bytes]:
+            if refusals:
+                raise refusals.pop()
+            return await find_topic_ids(consumer, partitions)
+
+        monkeypatch.setattr(assignment, "find_topic_ids", find)
+        await world.publish(["a", "b"])
+        await until(lambda: world.names() == ["a", "b"])
+        assert [] == refusals
+
+
+async def test_a_kafka_that_gives_topics_no_ids_is_read_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is too old for it says so."""
+    monkeypatch.setattr(topic_ids._MetadataRequest12, "API_VERSION", 10_000)
+    await world.publish(["a"])
+    async with world.reading() as inbox:
+        await until(lambda: world.names() == ["a"])
+        assert [None] == [reading.topic_id for reading in inbox.assignment.readings.values()]
