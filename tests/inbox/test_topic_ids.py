@@ -1,12 +1,12 @@
 """Topic ids: what was read of a topic is posted only while it is that topic."""
 
-from collections.abc import Iterable
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
-from booking_credits.inbox import assignment, topic_ids
+from booking_credits.inbox import topic_ids
 from booking_credits.inbox.topic_ids import find_topic_ids
 from inbox.worlds import World, until
 
@@ -35,16 +35,15 @@ async def test_nothing_is_left_out_while_kafka_does_not_say_which_topic_it_is(
     """What is in hand is read again then, and posted once it is known."""
     async with world.reading() as inbox:
         await until(lambda: bool(inbox.assignment.readings))
-        refusals = [KafkaConnectionError(), KafkaConnectionError()]
+        client = inbox._consumer()._client
+        send, refusals = client.send, [KafkaConnectionError(), TimeoutError()]
 
-        async def find(
-            consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]
-        ) -> dict[TopicPartition, bytes]:
-            if refusals:
+        async def refuse(node: int, request: object, **options: Any) -> Any:
+            if isinstance(request, topic_ids._MetadataRequest) and refusals:
                 raise refusals.pop()
-            return await find_topic_ids(consumer, partitions)
+            return await send(node, request, **options)
 
-        monkeypatch.setattr(assignment, "find_topic_ids", find)
+        monkeypatch.setattr(client, "send", refuse)
         await world.publish(["a", "b"])
         await until(lambda: world.names() == ["a", "b"])
         assert [] == refusals

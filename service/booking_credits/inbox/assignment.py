@@ -49,7 +49,6 @@ REVOKE_TIMEOUT_SECONDS: Final = 20.0
 # More than a heartbeat: by then a consumer that was replaced has learned of it.
 FENCED_DELAY_SECONDS: Final = 4.0
 _TAKE_TIMEOUT_SECONDS: Final = 30.0
-_ASK_TIMEOUT_SECONDS: Final = 5.0
 
 _log = structlog.get_logger("inbox")
 
@@ -119,19 +118,17 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     async def let_go_of_other_topics(self) -> None:
         """Read partitions anew whose topic was made anew since they were taken.
 
-        Its log may have grown past where reading had come to, which nothing else would tell. All
-        are read anew where Kafka does not say.
+        Its log may have grown past where reading had come to, which nothing else would tell. Where
+        Kafka does not say, they are read anew, too; a topic that is gone left what was read of it.
         """
         readings = {TopicPartition(*p): reading for p, reading in self.readings.items()}
-        try:
-            async with timeout(_ASK_TIMEOUT_SECONDS):
-                now = await find_topic_ids(self._consumer(), readings)
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be left out
-            _log.warning("topics_unknown", error=type(error).__name__)
-            others = list(readings)
-        else:
-            others = [p for p, r in readings.items() if now.get(p, r.topic_id) != r.topic_id]
-        self.let_go([(p.topic, p.partition) for p in others], 0)
+        now = await find_topic_ids(self._consumer(), readings)
+        others = [
+            (p.topic, p.partition)
+            for p, reading in readings.items()
+            if p not in now or now[p] not in (None, reading.topic_id)
+        ]
+        self.let_go(others, 0)
 
     async def stop(self) -> None:
         """Take nothing over any more."""

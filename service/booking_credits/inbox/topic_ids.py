@@ -6,11 +6,12 @@ is spelled out here: Metadata, version 12, https://kafka.apache.org/protocol (Ka
 
 from __future__ import annotations
 
-from asyncio import gather
+from asyncio import gather, timeout
 from collections import defaultdict
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -25,7 +26,7 @@ from aiokafka.protocol.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from aiokafka import AIOKafkaConsumer, TopicPartition
     from aiokafka.client import AIOKafkaClient
@@ -33,15 +34,18 @@ if TYPE_CHECKING:
 # By itself, for on a connection an answer waits behind a fetch that waits for records.
 _CONNECTION: Final = "topic-ids"
 _NO_ID: Final = bytes(16)
+_TIMEOUT_SECONDS: Final = 5.0
+
+_log = structlog.get_logger("inbox")
 
 
 async def find_topic_ids(
     consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]
-) -> dict[TopicPartition, bytes]:
-    """Return the ids of the topics of partitions, as far as known; none where Kafka has none.
+) -> dict[TopicPartition, bytes | None]:
+    """Return the ids of the topics of partitions, None for what has none; only where Kafka says.
 
-    The leader of each is asked: it knows of a topic before it serves any record of it. Raises what
-    Kafka's client raises.
+    The leader of each is asked: it knows of a topic before it serves any record of it. One that
+    does not answer in time holds up what it leads, and nothing else.
     """
     client = consumer._client  # noqa: SLF001 - it has no other way to ask
     led: dict[int, list[TopicPartition]] = defaultdict(list)
@@ -49,24 +53,25 @@ async def find_topic_ids(
         leader = client.cluster.leader_for_partition(partition)
         if leader is not None and leader != -1:
             led[leader].append(partition)
-    try:
-        answers = await gather(*(_ask(client, *of_leader) for of_leader in led.items()))
-    except (IncompatibleBrokerVersion, NotImplementedError):
-        return {}
-    return {
-        partition: ids[partition.topic]
-        for ids, asked in zip(answers, led.values(), strict=True)
-        for partition in asked
-        if partition.topic in ids
-    }
+    answers = await gather(*(_ask(client, *of_leader) for of_leader in led.items()))
+    return {partition: topic_id for found in answers for partition, topic_id in found.items()}
 
 
 async def _ask(
-    client: AIOKafkaClient, leader: int, partitions: Iterable[TopicPartition]
-) -> dict[str, bytes]:
-    request = _MetadataRequest(sorted({partition.topic for partition in partitions}))
-    answer = await client.send(leader, request, group=_CONNECTION)
-    return {name: topic_id for _, name, topic_id, *_ in answer.topics if topic_id != _NO_ID}
+    client: AIOKafkaClient, leader: int, partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, bytes | None]:
+    request = _MetadataRequest({partition.topic for partition in partitions})
+    try:
+        async with timeout(_TIMEOUT_SECONDS):
+            answer = await client.send(leader, request, group=_CONNECTION)
+    except (IncompatibleBrokerVersion, NotImplementedError):
+        # Kafka is too old for ids.
+        return dict.fromkeys(partitions)
+    except Exception as error:  # noqa: BLE001 - whatever it is, what was read must not be lost
+        _log.warning("topics_unknown", broker=leader, error=type(error).__name__)
+        return {}
+    ids = {name: topic_id for _, name, topic_id, *_ in answer.topics if topic_id != _NO_ID}
+    return {partition: ids.get(partition.topic) for partition in partitions}
 
 
 # aiokafka's classes have no types that a subclass could keep to.
