@@ -16,13 +16,9 @@ async def test_a_topic_that_was_made_anew_has_another_id(world: World) -> None:
     there, nowhere = TopicPartition(world.topic, 0), TopicPartition(world.topic, 7)
     found = []
     for _ in range(2):
-        consumer = world.look()
-        await consumer.start()
-        try:
+        async with world.look() as consumer:
             await consumer.beginning_offsets([there])
             found.append(await find_topic_ids(consumer, [there, nowhere]))
-        finally:
-            await consumer.stop()
         await world.recreate()
     before, after = found
     assert [{there}, {there}] == [set(before), set(after)]

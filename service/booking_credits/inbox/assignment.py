@@ -121,12 +121,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         Its log may have grown past where reading had come to, which nothing else would tell. Where
         Kafka does not say, they are read anew, too; a topic that is gone left what was read of it.
         """
-        readings = {TopicPartition(*p): reading for p, reading in self.readings.items()}
-        now = await find_topic_ids(self._consumer(), readings)
+        readings = dict(self.readings)
+        now = await find_topic_ids(self._consumer(), [TopicPartition(*p) for p in readings])
         others = [
-            (p.topic, p.partition)
-            for p, reading in readings.items()
-            if p not in now or now[p] not in (None, reading.topic_id)
+            partition
+            for partition, reading in readings.items()
+            if partition not in now or now[partition] not in (None, reading.topic_id)
         ]
         self.let_go(others, 0)
 

@@ -1,7 +1,7 @@
 """Topic ids: what tells a topic from another of its name, which took its place.
 
 Kafka gives a topic an id that it gives to no other. Its client does not ask for it, so the request
-is spelled out here: Metadata, version 12, https://kafka.apache.org/protocol (Kafka 3.1 and later).
+is spelled out here: Metadata, version 12, https://kafka.apache.org/protocol.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def _ask(
         async with timeout(_TIMEOUT_SECONDS):
             answer = await client.send(leader, request, group=_CONNECTION)
     except (IncompatibleBrokerVersion, NotImplementedError):
-        # Kafka is too old for ids.
+        # Kafka is too old for this request.
         return dict.fromkeys(partitions)
     except Exception as error:  # noqa: BLE001 - whatever it is, what was read must not be lost
         _log.warning("topics_unknown", broker=leader, error=type(error).__name__)
@@ -85,9 +85,9 @@ class _Uuid(AbstractType):  # type: ignore[misc]
         return data.read(16)
 
 
-_TEXT = CompactString("utf-8")
-_NUMBERS = CompactArray(Int32)
-_PARTITIONS = CompactArray(
+_TEXT: Final = CompactString("utf-8")
+_NUMBERS: Final = CompactArray(Int32)
+_PARTITIONS: Final = CompactArray(
     ("error_code", Int16),
     ("partition", Int32),
     ("leader", Int32),
