@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import gcd
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -145,6 +146,8 @@ def _order_text(order: int) -> str:
     return f"{order:03d}" if order < 1000 else f"A{order:06d}"
 
 
+# To write an instant takes long, and most are those of other lines, too.
+@lru_cache(maxsize=16_384)
 def _sortable(instant: datetime) -> str:
     """Drop the offset, which is always UTC's; a fraction of a second sorts after none."""
     return instant.isoformat()[:-6]
