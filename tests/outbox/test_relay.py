@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from structlog.testing import capture_logs
 
 from booking_credits.outbox import publisher
 from booking_credits.outbox import relay as relay_module
@@ -274,6 +275,23 @@ async def test_an_event_that_kafka_refuses_holds_up_its_shard_alone(outbox: Outb
 
     assert {name: [1, 2, 3] for name in others} == sequences(await outbox.read(), others)
     assert 1 == await outbox.left()
+
+
+async def test_a_shard_that_fails_is_tried_less_and_less_often(outbox: Outbox) -> None:
+    """Whatever others get done meanwhile: each time costs them a producer."""
+    failing, *others = (f"account-{number}" for number in range(30))
+    other = next(name for name in others if shard_of(name) != shard_of(failing))
+    await outbox.put(failing, [1], json.dumps("x" * 1_100_000))
+    with capture_logs() as logs:
+        async with running(outbox.relay()) as relay:
+            number = 0
+            while relay.state.failures < 6:
+                number += 1
+                await outbox.put(other, [number])
+                await until(partial(_has_published, relay, number))
+    delays = [log["again_in_seconds"] for log in logs if log["event"] == "publishing_failed"]
+    # Doubled five times from a tenth of a second, and no less than half of it.
+    assert delays[5] >= 1.6
 
 
 async def test_a_topic_that_is_missing_holds_up_who_needs_it(outbox: Outbox) -> None:

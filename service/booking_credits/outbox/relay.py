@@ -56,7 +56,14 @@ class RelayState:
     published: int = 0
     published_by_type: Counter[str] = field(default_factory=Counter)
     failures: int = 0
-    failures_in_a_row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """After so many failures in a row, until when a shard is left alone."""
+
+    failures: int
+    until: float
 
 
 class Relay:
@@ -79,7 +86,7 @@ class Relay:
         self._shards = frozenset(shards)
         self._wake = asyncio.Event()
         self._lead_next_at = 0.0
-        self._rests_until: dict[int, float] = {}
+        self._rests: dict[int, _Rest] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -99,22 +106,29 @@ class Relay:
         self.state.led.clear()
 
     async def _run(self) -> None:
+        failures = 0
         while True:
             self._wake.clear()
             try:
                 await self._publish_all()
             except Exception as error:  # noqa: BLE001 - whatever it is, what is queued must go out
-                delay = self._fail("outbox_unreadable", error)
+                delay = self._fail("outbox_unreadable", error, failures)
+                failures += 1
                 await self._queue.close()
                 await asyncio.sleep(delay)
             else:
+                failures = 0
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._look_in_seconds())
 
+    def _rests_now(self, shard: int) -> bool:
+        rest = self._rests.get(shard)
+        return rest is not None and rest.until > time.monotonic()
+
     def _look_in_seconds(self) -> float:
         """Say when to look again, at the latest: a shard that failed is tried after its rest."""
-        rests = (until - time.monotonic() for until in self._rests_until.values())
-        return min((_LOOK_EVERY_SECONDS, *(rest for rest in rests if rest > 0)))
+        rests = (rest.until - time.monotonic() for rest in self._rests.values())
+        return min((_LOOK_EVERY_SECONDS, *(seconds for seconds in rests if seconds > 0)))
 
     async def _publish_all(self) -> None:
         """Publish a page of each shard in turn until nothing waits but what failed just now."""
@@ -123,14 +137,11 @@ class Relay:
             waiting = await self._queue.find_waiting(self.state.led)
             self.state.last_looked_at = datetime.now(UTC)
             self.state.oldest_unpublished = waiting[0][1] if waiting else None
-            if not waiting:
-                self.state.failures_in_a_row = 0
-            now = time.monotonic()
-            ready = [shard for shard, _ in waiting if self._rests_until.get(shard, now) <= now]
+            ready = [shard for shard, _ in waiting if not self._rests_now(shard)]
             if not ready:
                 return
-            trusted = [shard for shard in ready if shard not in self._rests_until]
-            for shards in (trusted, *([shard] for shard in ready if shard in self._rests_until)):
+            trusted = [shard for shard in ready if shard not in self._rests]
+            for shards in (trusted, *([shard] for shard in ready if shard in self._rests)):
                 if shards:
                     await self._publish_pages(shards)
 
@@ -143,27 +154,28 @@ class Relay:
         try:
             await self._publisher.publish(pages)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is to be tried again
-            delay = self._fail("publishing_failed", error, shards=shards)
+            known = [self._rests[shard].failures for shard in shards if shard in self._rests]
+            failures = max(known, default=0)
+            delay = self._fail("publishing_failed", error, failures, shards=shards)
             if len(shards) > 1 and not _is_away(error):
                 for shard in shards:
                     await self._publish_pages([shard])
             else:
-                self._rests_until.update(dict.fromkeys(shards, time.monotonic() + delay))
+                rest = _Rest(failures + 1, time.monotonic() + delay)
+                self._rests.update(dict.fromkeys(shards, rest))
             return
         if not await self._queue.remove(pages):
             raise NoLongerLeading
         for shard in shards:
-            self._rests_until.pop(shard, None)
-        self.state.failures_in_a_row = 0
+            self._rests.pop(shard, None)
         self.state.published += len(pages)
         self.state.published_by_type.update(queued.type for queued in pages)
         self.state.last_published_at = datetime.now(UTC)
 
-    def _fail(self, what: str, error: Exception, **context: object) -> float:
-        """Note a failure and say how long to wait."""
-        delay = retry_delay_seconds(self.state.failures_in_a_row)
+    def _fail(self, what: str, error: Exception, failures: int, **context: object) -> float:
+        """Note a failure after so many in a row, and say how long to wait."""
+        delay = retry_delay_seconds(failures)
         self.state.failures += 1
-        self.state.failures_in_a_row += 1
         _log.warning(what, error=type(error).__name__, again_in_seconds=round(delay, 1), **context)
         return delay
 
