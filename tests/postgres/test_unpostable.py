@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
+
+import pytest
 
 from booking_credits.inbox.reading import read_fact
+from booking_credits.ledger.account import AccountRecord
 from booking_credits.ledger.entries import GrantRecord
 from booking_credits.ledger.facts import Fact
 from booking_credits.ledger.outcomes import Outcome
 from booking_credits.outbox.rendering import render
 from booking_credits.postgres.pool import open_pool
-from booking_credits.posting.batch import Arrival, Batch
-from booking_credits.posting.post import Poster, Rendered
+from booking_credits.postgres.writer import LedgerWriter
+from booking_credits.posting.batch import Arrival, Batch, Posted
+from booking_credits.posting.post import Poster, Render, Rendered
 from builders import a_book, a_booking, a_grant, a_line
 from postgres.arrivals import arrival
 
@@ -25,21 +30,57 @@ FACTS: list[Fact] = [
 
 async def test_what_cannot_be_rendered_harms_no_neighbour(database: str) -> None:
     """Also not one that was settled after it, and it may be told again once it can be."""
-    pool = await open_pool(database, application_name="tests", max_size=1)
-    read = partial(read_fact, book=a_book())
-    try:
-        poster = Poster(pool, a_book(), read_fact=read, render=render_or_fail)
-        posted = await poster.post(Batch(tuple(map(arrival, FACTS))))
-        mended = Poster(pool, a_book(), read_fact=read, render=render)
-        again = await mended.post(Batch((arrival(UNHEARD_OF),)))
-        subjects = await pool.fetch("select subject from facts order by fact_no")
-    finally:
-        await pool.close()
+    posted = await post(database, FACTS, render_or_fail)
+    again = await post(database, [UNHEARD_OF])
 
     assert [("unpostable", "KeyError")] == [(d.reason, d.detail) for d in posted.dead_letters]
     assert [] == again.dead_letters
-    told = [*(fact for fact in FACTS if fact is not UNHEARD_OF), UNHEARD_OF]
-    assert [fact.subject for fact in told] == [row["subject"] for row in subjects]
+    assert [*but_for_unheard_of(), UNHEARD_OF.subject] == await subjects_in(database)
+
+
+@pytest.mark.parametrize(("where", "name"), [(LedgerWriter, "note"), (AccountRecord, "accept")])
+async def test_what_the_service_makes_a_mistake_over_harms_no_neighbour(
+    database: str, monkeypatch: pytest.MonkeyPatch, where: type, name: str
+) -> None:
+    """Trying the batch again would bring the same, so its cause is looked for."""
+    right = getattr(where, name)
+
+    def mistake(*arguments: Any) -> None:
+        if arguments[-1].fact == UNHEARD_OF:
+            raise AttributeError(UNHEARD_OF.booking_id)
+        right(*arguments)
+
+    monkeypatch.setattr(where, name, mistake)
+    posted = await post(database, FACTS)
+
+    assert [("unpostable", "AttributeError")] == [(d.reason, d.detail) for d in posted.dead_letters]
+    assert but_for_unheard_of() == await subjects_in(database)
+
+
+async def post(database: str, facts: Sequence[Fact], render: Render = render) -> Posted:
+    """Post facts in one batch."""
+    pool = await open_pool(database, application_name="tests", max_size=1)
+    try:
+        poster = Poster(pool, a_book(), read_fact=partial(read_fact, book=a_book()), render=render)
+        return await poster.post(Batch(tuple(map(arrival, facts))))
+    finally:
+        await pool.close()
+
+
+async def subjects_in(database: str) -> list[str]:
+    """List the subjects of the facts on record, in their order."""
+    pool = await open_pool(database, application_name="tests", max_size=1)
+    try:
+        return [
+            r["subject"] for r in await pool.fetch("select subject from facts order by fact_no")
+        ]
+    finally:
+        await pool.close()
+
+
+def but_for_unheard_of() -> list[str]:
+    """List the subjects of all facts but the one."""
+    return [fact.subject for fact in FACTS if fact is not UNHEARD_OF]
 
 
 def render_or_fail(

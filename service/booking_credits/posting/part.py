@@ -8,6 +8,7 @@ is written once, at the end, but for what is only appended: that is written as i
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from booking_credits.ledger.admission import admit
@@ -38,6 +39,17 @@ if TYPE_CHECKING:
 
 EventKey: TypeAlias = tuple[str, str]
 
+# What code that is wrong raises, and what neither a server nor the way to it does.
+_MISTAKES: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 # Settling and rendering are each quicker where the processor does one of them for a while.
 _ANNOUNCEMENTS_AT_ONCE: Final = 150
 
@@ -47,7 +59,16 @@ class RepeatSetFree(Exception):
 
 
 class Unpostable(Exception):
-    """What an arrival of the part announces cannot be rendered."""
+    """The service makes a mistake over an arrival of the part; names the error and no value."""
+
+
+@contextmanager
+def unpostable() -> Iterator[None]:
+    """Turn errors of the service itself into `Unpostable`: trying again cannot help."""
+    try:
+        yield
+    except _MISTAKES as error:
+        raise Unpostable(type(error).__name__) from None
 
 
 class Part:

@@ -18,7 +18,7 @@ from booking_credits.postgres.pages import PAGE_SIZE
 from booking_credits.postgres.reader import LedgerReader
 from booking_credits.posting.batch import Arrival, Batch, Fenced, Posted
 from booking_credits.posting.dead_letters import dead_letter_row, letter_of
-from booking_credits.posting.part import Part, RepeatSetFree, Unpostable
+from booking_credits.posting.part import Part, RepeatSetFree, Unpostable, unpostable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,16 +136,7 @@ class Poster:
         if not arrivals:
             return
         try:
-            async with rows_refused(), connection.transaction():
-                reader = LedgerReader(
-                    connection,
-                    self._book,
-                    self._read_fact,
-                    page_size=self._page_size,
-                    timelines=self._timelines,
-                    kept=kept,
-                )
-                part = await Part(connection, reader, self._render).post(arrivals)
+            part, records = await self._post_whole(connection, arrivals, kept)
         except (RowsRefused, RepeatSetFree, Unpostable) as refused:
             if len(arrivals) == 1:
                 reason = "unpostable" if isinstance(refused, Unpostable) else "rows_refused"
@@ -155,7 +146,7 @@ class Poster:
             await self._post_part(connection, arrivals[:middle], posted, kept, used)
             await self._post_part(connection, arrivals[middle:], posted, kept, used)
             return
-        used.update(reader.records)
+        used.update(records)
         posted.outcomes.update(part.outcomes)
         posted.entries += part.entries
         posted.announcements += part.announcements
@@ -163,3 +154,20 @@ class Poster:
         posted.shards |= part.shards
         posted.overages.update(part.overages)
         posted.rows_read += part.rows_read
+
+    async def _post_whole(
+        self, connection: Connection, arrivals: Sequence[Arrival], kept: KeptRecords
+    ) -> tuple[Posted, dict[str, AccountRecord]]:
+        """Post arrivals together or not at all; returns the records that were used, too."""
+        with unpostable():
+            async with rows_refused(), connection.transaction():
+                reader = LedgerReader(
+                    connection,
+                    self._book,
+                    self._read_fact,
+                    page_size=self._page_size,
+                    timelines=self._timelines,
+                    kept=kept,
+                )
+                posted = await Part(connection, reader, self._render).post(arrivals)
+        return posted, reader.records
