@@ -149,3 +149,13 @@ async def test_a_shutdown_has_a_deadline() -> None:
     watchdog.expect_end(0.1)
     assert ended.wait(5)
     assert [ExitCode.SHUTDOWN_OVERRAN] == codes
+
+
+async def test_a_shutdown_keeps_its_first_deadline() -> None:
+    """Whoever gets on with it may not put the end off."""
+    ended = threading.Event()
+    watchdog = Watchdog(lambda: vitals_at(7), SYMPTOMS, end=lambda _: ended.set())
+    watchdog.start()
+    watchdog.expect_end(0.1)
+    watchdog.expect_end(60)
+    assert ended.wait(5)

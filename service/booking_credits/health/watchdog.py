@@ -95,8 +95,9 @@ class Watchdog:
         self._stopped.set()
 
     def expect_end(self, within_seconds: float) -> None:
-        """End the process if it has not ended by itself within a time."""
-        self._ends_by = time.monotonic() + within_seconds
+        """End the process if it has not ended within a time; the first who says so decides."""
+        if self._ends_by is None:
+            self._ends_by = time.monotonic() + within_seconds
 
     def _run(self) -> None:
         looked_at = time.monotonic()
