@@ -5,15 +5,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from booking_credits.inbox import assignment
 from booking_credits.postgres.pool import open_pool
-from inbox.worlds import CreateTopic, World
+from inbox.worlds import FENCED_DELAY_SECONDS, CreateTopic, World
 from local.kafka import Kafka
 
 
 @pytest.fixture(autouse=True)
 def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take over again soon what was another's."""
-    monkeypatch.setattr("booking_credits.inbox.assignment.FENCED_DELAY_SECONDS", 1.0)
+    monkeypatch.setattr(assignment, "FENCED_DELAY_SECONDS", FENCED_DELAY_SECONDS)
 
 
 @pytest.fixture

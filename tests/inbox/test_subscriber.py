@@ -7,7 +7,9 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.consumer.subscription_state import SubscriptionState
 
+from booking_credits.inbox import assignment
 from booking_credits.inbox.starts import Start, find_starts
 from booking_credits.postgres.pool import open_pool
 from booking_credits.postgres.positions import Held
@@ -16,6 +18,8 @@ from builders import at
 from inbox import worlds
 from inbox.worlds import DEADLINE_SECONDS, CreateTopic, Stubborn, World, until
 from local.kafka import Kafka
+
+A_DAY_SECONDS = 86_400.0
 
 
 async def test_records_are_posted_in_order_with_how_far_they_were_read(world: World) -> None:
@@ -115,6 +119,31 @@ async def test_while_the_database_fails_a_batch_is_tried_again_and_nothing_is_sk
         assert 3 == inbox.state.failures
 
 
+async def test_a_batch_waits_for_its_database_as_a_member_of_its_group(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long: Kafka's client would leave by itself once nothing had been read for a while."""
+    async with world.reading() as inbox:
+        await until(lambda: bool(inbox.assignment.readings))
+        world.faults = [ConnectionError() for _ in range(1000)]
+        await world.publish(["a"])
+        await until(lambda: inbox.state.failures >= 1)
+        coordinator = inbox._consumer()._coordinator
+        generation, beats, beat = coordinator.generation, [], coordinator._do_heartbeat
+
+        async def count() -> bool:
+            beats.append(await beat())
+            return bool(beats[-1])
+
+        monkeypatch.setattr(SubscriptionState, "fetcher_idle_time", A_DAY_SECONDS)
+        monkeypatch.setattr(coordinator, "_do_heartbeat", count)
+        await until(lambda: len(beats) == 3)
+        assert [True] * 3 == beats
+        assert generation == coordinator.generation
+        world.faults = []
+        await until(lambda: world.names() == ["a"])
+
+
 async def test_a_batch_that_takes_too_long_is_posted_in_halves(world: World) -> None:
     """Each in a time of its own and with its position, until they are small enough."""
     world.most_at_once = 2
@@ -208,6 +237,22 @@ async def test_nothing_is_read_until_positions_are_taken(world: World) -> None:
         await until(lambda: stubborn.refusals == 1)
         assert ["a"] == world.names()
         await until(lambda: world.names() == ["a", "b"])
+
+
+async def test_a_position_that_another_holds_keeps_its_partition_alone_waiting(
+    wide_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a batch of a worker that had it before may, until it ends."""
+    monkeypatch.setattr(assignment, "_TAKE_TIMEOUT_SECONDS", 0.5)
+    world = wide_world
+    await world.positions.take([(world.topic, number) for number in range(4)], uuid4())
+    for number in range(4):
+        await world.publish([f"of-{number}"], partition=number)
+    async with world.reading():
+        async with world.holding_position(2):
+            await until(lambda: len(world.names()) == 3)
+            assert ["of-0", "of-1", "of-3"] == sorted(world.names())
+        await until(lambda: world.names()[3:] == ["of-2"])
 
 
 async def test_what_another_owner_took_is_dropped_and_read_again_once_taken_back(

@@ -1,14 +1,16 @@
 """Topic ids: what was read of a topic is posted only while it is that topic."""
 
+import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
-from booking_credits.inbox import topic_ids
+from booking_credits.inbox import assignment, topic_ids
 from booking_credits.inbox.topic_ids import find_topic_ids
-from inbox.worlds import World, until
+from inbox.worlds import FENCED_DELAY_SECONDS, World, until
 
 
 async def test_a_topic_that_was_made_anew_has_another_id(world: World) -> None:
@@ -43,6 +45,29 @@ async def test_nothing_is_left_out_while_kafka_does_not_say_which_topic_it_is(
         await world.publish(["a", "b"])
         await until(lambda: world.names() == ["a", "b"])
         assert [] == refusals
+
+
+async def test_topics_that_kafka_says_nothing_of_are_asked_for_now_and_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time costs the database an epoch and Kafka a look."""
+
+    async def say_nothing(*_: object) -> dict[TopicPartition, bytes | None]:
+        return {}
+
+    looks, look = [], world.look
+
+    def note() -> AIOKafkaConsumer:
+        looks.append(time.monotonic())
+        return look()
+
+    monkeypatch.setattr(assignment, "find_topic_ids", say_nothing)
+    monkeypatch.setattr(world, "look", note)
+    await world.publish(["a"])
+    async with world.reading():
+        await until(lambda: len(looks) == 4)
+    assert min(after - before for before, after in pairwise(looks)) >= FENCED_DELAY_SECONDS
+    assert [] == world.names()
 
 
 async def test_a_kafka_that_gives_topics_no_ids_is_read_all_the_same(

@@ -26,6 +26,7 @@ from postgres.arrivals import record_of
 
 DEADLINE_SECONDS = 40
 BATCH_TIMEOUT_SECONDS = 1.0
+FENCED_DELAY_SECONDS = 1.0
 
 _NAME = b"a-header"
 # In a batch of records, where the sum over all that follows stands.
@@ -113,6 +114,17 @@ class World:
             yield inbox
         finally:
             await inbox.stop()
+
+    @asynccontextmanager
+    async def holding_position(self, partition: int) -> AsyncIterator[None]:
+        """Hold the row of a partition's position, so that nobody can take it."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "select from positions where topic = $1 and partition = $2 for update",
+                self.topic,
+                partition,
+            )
+            yield
 
     async def recreate(self, partitions: int = 1) -> None:
         """Delete the topic and make it anew under the same name."""

@@ -119,16 +119,14 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         """Read partitions anew whose topic was made anew since they were taken.
 
         Its log may have grown past where reading had come to, which nothing else would tell. Where
-        Kafka does not say, they are read anew, too; a topic that is gone left what was read of it.
+        Kafka does not say, they are read anew after a while; a topic that is gone left what was
+        read of it.
         """
         readings = dict(self.readings)
         now = await find_topic_ids(self._consumer(), [TopicPartition(*p) for p in readings])
-        others = [
-            partition
-            for partition, reading in readings.items()
-            if partition not in now or now[partition] not in (None, reading.topic_id)
-        ]
+        others = [p for p, r in readings.items() if p in now and now[p] not in (None, r.topic_id)]
         self.let_go(others, 0)
+        self.let_go([partition for partition in readings if partition not in now])
 
     async def stop(self) -> None:
         """Take nothing over any more."""
@@ -173,7 +171,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                     error=type(error.__cause__ or error).__name__,
                     again_in_seconds=delay_seconds,
                 )
-                if isinstance(error, LookFailed) and len(claimed) > 1:
+                # One that Kafka or another's transaction keeps from us may hold up no other.
+                if isinstance(error, LookFailed | TimeoutError) and len(claimed) > 1:
                     middle = len(claimed) // 2
                     self._take_over(claimed[:middle], delay_seconds)
                     self._take_over(claimed[middle:], delay_seconds)

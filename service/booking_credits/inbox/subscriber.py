@@ -28,6 +28,7 @@ from booking_credits.inbox.ends import Ends
 from booking_credits.inbox.polling import Polling
 from booking_credits.inbox.reading import read_record
 from booking_credits.inbox.records import fingerprint, origin_of, read_through
+from booking_credits.inbox.silences import Silences
 from booking_credits.inbox.state import InboxState
 from booking_credits.kafka_ends import end_client
 from booking_credits.posting.batch import Advance, Arrival, Batch, DeadLetter, Fenced
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
 
 _COMMIT_TIMEOUT_SECONDS: Final = 5
 _START_TIMEOUT_SECONDS: Final = 60
+# A batch waits for its database however long that is away, and stays its group's meanwhile: what a
+# worker does not get on with, the watchdog finds.
+_FOR_EVER_MS: Final = 2**31 - 1
 
 _log = structlog.get_logger("inbox")
 
@@ -111,12 +115,13 @@ class Inbox:
             session_timeout_ms=session_timeout_seconds * 1000,
             heartbeat_interval_ms=session_timeout_seconds * 100,
             rebalance_timeout_ms=60_000,
-            max_poll_interval_ms=300_000,
+            max_poll_interval_ms=_FOR_EVER_MS,
             listener=self.assignment,
             parser=self._parse,
             decoder=_hand_on,
         )
         self._subscriber(self._handle)
+        self._silences = Silences(self._consumer, self.assignment)
         # A client that only raises looks as alive as one that has nothing to read.
         self._polling = Polling(self._subscriber.get_msg, self.assignment, batch_records)
         self._subscriber.get_msg = self._poll_and_count  # type: ignore[method-assign]
@@ -159,6 +164,7 @@ class Inbox:
         records = await self._polling.next_records(consumer)
         self._held = dict(self.assignment.readings)
         self.state.polls += 1
+        self._silences.end()
         if records:
             await self.assignment.let_go_of_other_topics()
         await self._ends.note({(record.topic, record.partition) for record in records})
