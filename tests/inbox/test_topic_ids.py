@@ -64,8 +64,9 @@ async def test_topics_that_kafka_says_nothing_of_are_asked_for_now_and_then(
     monkeypatch.setattr(assignment, "find_topic_ids", say_nothing)
     monkeypatch.setattr(world, "look", note)
     await world.publish(["a"])
-    async with world.reading():
-        await until(lambda: len(looks) == 4)
+    async with world.reading() as inbox:
+        # A look that is broken off leaves a connection open (aiokafka 0.14).
+        await until(lambda: len(looks) == 4 and bool(inbox.assignment.readings))
     assert min(after - before for before, after in pairwise(looks)) >= FENCED_DELAY_SECONDS
     assert [] == world.names()
 
