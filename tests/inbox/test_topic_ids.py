@@ -1,15 +1,18 @@
 """Topic ids: what was read of a topic is posted only while it is that topic."""
 
 import time
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from booking_credits.inbox import assignment, topic_ids
+from booking_credits.inbox.starts import ConsumerFactory, Start, find_starts
 from booking_credits.inbox.topic_ids import find_topic_ids
+from booking_credits.postgres.positions import Held, Partition
 from inbox.worlds import FENCED_DELAY_SECONDS, World, until
 
 
@@ -55,19 +58,24 @@ async def test_topics_that_kafka_says_nothing_of_are_asked_for_now_and_then(
     async def say_nothing(*_: object) -> dict[TopicPartition, bytes | None]:
         return {}
 
-    looks, look = [], world.look
+    begun: list[float] = []
+    ended: list[float] = []
 
-    def note() -> AIOKafkaConsumer:
-        looks.append(time.monotonic())
-        return look()
+    async def note(
+        factory: ConsumerFactory, held: Mapping[Partition, Held]
+    ) -> dict[Partition, Start]:
+        begun.append(time.monotonic())
+        starts = await find_starts(factory, held)
+        ended.append(time.monotonic())
+        return starts
 
     monkeypatch.setattr(assignment, "find_topic_ids", say_nothing)
-    monkeypatch.setattr(world, "look", note)
+    monkeypatch.setattr(assignment, "find_starts", note)
     await world.publish(["a"])
-    async with world.reading() as inbox:
+    async with world.reading():
         # A look that is broken off leaves a connection open (aiokafka 0.14).
-        await until(lambda: len(looks) == 4 and bool(inbox.assignment.readings))
-    assert min(after - before for before, after in pairwise(looks)) >= FENCED_DELAY_SECONDS
+        await until(lambda: len(ended) == 4)
+    assert min(after - before for before, after in pairwise(begun)) >= FENCED_DELAY_SECONDS
     assert [] == world.names()
 
 
