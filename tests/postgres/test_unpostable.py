@@ -1,6 +1,6 @@
 """Unpostable: a fact that the service cannot deal with is set aside alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from booking_credits.ledger.entries import GrantRecord
 from booking_credits.ledger.facts import Fact
 from booking_credits.ledger.outcomes import Outcome
 from booking_credits.outbox.rendering import render
-from booking_credits.postgres.pool import open_pool
+from booking_credits.postgres.pool import Pool, open_pool
 from booking_credits.postgres.writer import LedgerWriter
 from booking_credits.posting.batch import Arrival, Batch, Posted
 from booking_credits.posting.post import Poster, Render, Rendered
@@ -28,19 +28,29 @@ FACTS: list[Fact] = [
 ]
 
 
-async def test_what_cannot_be_rendered_harms_no_neighbour(database: str) -> None:
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    """One connection to an empty database."""
+    opened = await open_pool(database, application_name="tests", max_size=1)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+async def test_what_cannot_be_rendered_harms_no_neighbour(pool: Pool) -> None:
     """Also not one that was settled after it, and it may be told again once it can be."""
-    posted = await post(database, FACTS, render_or_fail)
-    again = await post(database, [UNHEARD_OF])
+    posted = await post(pool, FACTS, render_or_fail)
+    again = await post(pool, [UNHEARD_OF])
 
     assert [("unpostable", "KeyError")] == [(d.reason, d.detail) for d in posted.dead_letters]
     assert [] == again.dead_letters
-    assert [*but_for_unheard_of(), UNHEARD_OF.subject] == await subjects_in(database)
+    assert [*but_for_unheard_of(), UNHEARD_OF.subject] == await subjects_in(pool)
 
 
 @pytest.mark.parametrize(("where", "name"), [(LedgerWriter, "note"), (AccountRecord, "accept")])
 async def test_what_the_service_makes_a_mistake_over_harms_no_neighbour(
-    database: str, monkeypatch: pytest.MonkeyPatch, where: type, name: str
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, where: type, name: str
 ) -> None:
     """Trying the batch again would bring the same, so its cause is looked for."""
     right = getattr(where, name)
@@ -51,31 +61,22 @@ async def test_what_the_service_makes_a_mistake_over_harms_no_neighbour(
         right(*arguments)
 
     monkeypatch.setattr(where, name, mistake)
-    posted = await post(database, FACTS)
+    posted = await post(pool, FACTS)
 
     assert [("unpostable", "AttributeError")] == [(d.reason, d.detail) for d in posted.dead_letters]
-    assert but_for_unheard_of() == await subjects_in(database)
+    assert but_for_unheard_of() == await subjects_in(pool)
 
 
-async def post(database: str, facts: Sequence[Fact], render: Render = render) -> Posted:
+async def post(pool: Pool, facts: Sequence[Fact], render: Render = render) -> Posted:
     """Post facts in one batch."""
-    pool = await open_pool(database, application_name="tests", max_size=1)
-    try:
-        poster = Poster(pool, a_book(), read_fact=partial(read_fact, book=a_book()), render=render)
-        return await poster.post(Batch(tuple(map(arrival, facts))))
-    finally:
-        await pool.close()
+    poster = Poster(pool, a_book(), read_fact=partial(read_fact, book=a_book()), render=render)
+    return await poster.post(Batch(tuple(map(arrival, facts))))
 
 
-async def subjects_in(database: str) -> list[str]:
+async def subjects_in(pool: Pool) -> list[str]:
     """List the subjects of the facts on record, in their order."""
-    pool = await open_pool(database, application_name="tests", max_size=1)
-    try:
-        return [
-            r["subject"] for r in await pool.fetch("select subject from facts order by fact_no")
-        ]
-    finally:
-        await pool.close()
+    rows = await pool.fetch("select subject from facts order by fact_no")
+    return [row["subject"] for row in rows]
 
 
 def but_for_unheard_of() -> list[str]:

@@ -67,9 +67,7 @@ class Silences:
         # What was fetched and not handed over yet, nobody asks for.
         fetched = self._consumer()._fetcher._records  # noqa: SLF001 - it has no other way to tell
         known, more = self._seconds, seconds if others_answered else 0.0
-        self._seconds = {
-            p: known.get(p, 0.0) + more for p in same if TopicPartition(*p) not in fetched
-        }
+        self._seconds = {p: known.get(p, 0.0) + more for p in same if p not in fetched}
         return [p for p, silence in self._seconds.items() if silence >= SILENCE_SECONDS]
 
     def _read_marks(self) -> dict[Partition, Mark]:
@@ -78,5 +76,5 @@ class Silences:
         return {
             partition: (reading.epoch, consumer.last_poll_timestamp(TopicPartition(*partition)))
             for partition, reading in self._assignment.readings.items()
-            if TopicPartition(*partition) in assigned
+            if partition in assigned
         }
